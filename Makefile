@@ -1,0 +1,70 @@
+# One vocabulary for people, hooks and CI. `make help` lists it.
+.DEFAULT_GOAL := help
+.PHONY: help demo up down status doctor env test check format bench clean hooks
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := uv==0.13.8
+# an environment that forbids bytecode makes every start seconds slower
+export PYTHONDONTWRITEBYTECODE =
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed ## from a CSV to a served prediction; DATA=file TARGET=column for your own
+	@$(BIN)/python -m infra.local demo $(if $(DATA),--data "$(DATA)") $(if $(TARGET),--target "$(TARGET)") $(if $(BUDGET),--budget $(BUDGET))
+
+up: $(VENV)/.installed ## start the stack; again changes nothing
+	@$(BIN)/python -m infra.local up
+
+down: $(VENV)/.installed ## stop the stack: no process, port or lock stays
+	@$(BIN)/python -m infra.local down
+
+status: $(VENV)/.installed ## what runs
+	@$(BIN)/python -m infra.local status
+
+doctor: $(VENV)/.installed ## what is wrong and what to do
+	@$(BIN)/python -m infra.local doctor
+
+env: $(VENV)/.installed ## variables of the running stack: eval "$$(make -s env)"
+	@$(BIN)/python -m infra.local env
+
+test: $(VENV)/.developed ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.developed ## style, types, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.developed ## bring the code into shape
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.developed ## measure what the README claims
+	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-json=.millrace-bench.json -s
+
+hooks: $(VENV)/.developed ## have git run `make check` before every commit
+	@$(BIN)/pre-commit install
+
+clean: ## stop the stack and delete the environment and everything it kept
+	@test ! -x $(BIN)/python || $(BIN)/python -m infra.local down
+	rm -rf $(VENV) .millrace .millrace-bench.json .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; set PYTHON to a Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+
+# the lock names every package, so nothing is resolved here
+$(VENV)/.installed: requirements.lock | $(BIN)/uv
+	@echo "installing the locked packages"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock
+	@touch $@
+
+$(VENV)/.developed: requirements-dev.lock $(VENV)/.installed
+	@echo "installing the locked development packages"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r requirements-dev.lock
+	@touch $@

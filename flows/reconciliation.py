@@ -1,0 +1,51 @@
+"""Registry, routes and servers agree again, whatever events were lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prefect import flow
+
+from flows import scripts
+from flows.release import release_model
+from infra.errors import ReleaseFailedError
+from infra.refs import ModelRef
+from infra.tracking import PRODUCTION
+from tasks.reconciliation import find_divergence, stop_strays
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationReport:
+    """What was brought about, and what holds the alias without being served."""
+
+    released: tuple[ModelRef, ...]
+    failing: tuple[str, ...]
+    stopped: tuple[str, ...]
+
+
+@flow
+def reconcile(alias: str = PRODUCTION) -> ReconciliationReport:
+    """Release every version that holds the alias and is not served; stop servers left over.
+
+    Raises
+    ------
+    ReleaseFailedError
+        If a release that was tried here failed; the others were tried all the same.
+    """
+    divergence = find_divergence(alias)
+    states = {
+        model: release_model(model, alias, return_state=True) for model in divergence.to_release
+    }
+    if divergence.strays:
+        stop_strays(divergence.strays)
+    failed = {model: state for model, state in states.items() if not state.is_completed()}
+    if failed:
+        names = ", ".join(map(str, failed))
+        raise ReleaseFailedError(names, "; ".join(str(s.message) for s in failed.values()))
+    return ReconciliationReport(tuple(states), divergence.failing, divergence.strays)
+
+
+if __name__ == "__main__":
+    scripts.run(
+        scripts.parser("flows.reconciliation", reconcile.__doc__), lambda _given: reconcile()
+    )

@@ -1,0 +1,76 @@
+"""A model version goes into service, or everything is as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.transactions import transaction
+from pydantic import Field
+
+from flows import scripts
+from infra.database.engine import open_database
+from infra.database.ledger import Releases
+from infra.errors import SupersededError
+from infra.refs import ModelRef
+from infra.settings import get_settings
+from infra.tracking import PRODUCTION
+from tasks.serving import (
+    await_server,
+    build_bento,
+    find_live,
+    launch_server,
+    retire_server,
+    smoke_test,
+    switch_traffic,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseReport:
+    """How a release ended; `url` is the base address of the server that answers."""
+
+    model: ModelRef
+    outcome: Literal["released", "live already", "in progress elsewhere", "superseded"]
+    url: str = ""
+    reason: str = ""
+
+
+@flow
+def release_model(
+    model: Annotated[ModelRef, Field(title="Model version")],
+    alias: Annotated[
+        str, Field(title="Alias", description="Must point to the version")
+    ] = PRODUCTION,
+) -> ReleaseReport:
+    """Build a Bento, start it beside the server in use, prove it, then switch.
+
+    A step that fails undoes those before it; traffic never leaves the old server for one that
+    is not proven. Releasing what is live already changes nothing.
+    """
+    live = find_live(model)
+    if live is not None:
+        return ReleaseReport(model, "live already", live.url)
+    releases = Releases(open_database(get_settings().database))
+    try:
+        with releases.attempt(model, alias, flow_run.get_id()) as claimed:
+            if not claimed:
+                return ReleaseReport(model, "in progress elsewhere")
+            with transaction():
+                server = launch_server(model, build_bento(model))
+                await_server(server)
+                smoke_test(model, server)
+                previous = switch_traffic(model, alias, server)
+    except SupersededError as error:
+        return ReleaseReport(model, "superseded", reason=str(error))
+    if previous is not None:
+        retire_server(previous)
+    return ReleaseReport(model, "released", server.url)
+
+
+if __name__ == "__main__":
+    arguments = scripts.parser("flows.release", release_model.__doc__)
+    scripts.add_model(arguments)
+    scripts.run(arguments, lambda given: release_model(scripts.model_ref(given)))

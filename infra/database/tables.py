@@ -1,0 +1,109 @@
+"""The platform's own tables: catalogue, routes and the ledger of promotions and releases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time in UTC; SQLite, which drops the zone, gets it back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Attach UTC to what the database returned."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+dataset_versions = Table(
+    "dataset_versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project", String(100), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("source_digest", String(64), nullable=False),
+    Column("frame_digest", String(64), nullable=False),
+    Column("schema", JSON, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    UniqueConstraint("project", "name", "version"),
+    UniqueConstraint("project", "name", "source_digest"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(201), nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("alias", String(100), nullable=False),
+    Column("champion", Integer),
+    Column("promoted", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("flow_run", String(100)),
+    Column("created_at", Instant, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String(201), nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("alias", String(100), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("flow_run", String(100)),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+)
+Index(
+    "uq_releases_running",
+    releases.c.model,
+    releases.c.version,
+    unique=True,
+    sqlite_where=text("state = 'running'"),
+    postgresql_where=text("state = 'running'"),
+)
+
+routes = Table(
+    "routes",
+    metadata,
+    Column("model", String(201), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("program", String(300), nullable=False),
+    Column("switched_at", Instant, nullable=False),
+)

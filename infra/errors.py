@@ -1,0 +1,314 @@
+"""Errors of the platform.
+
+* PlatformError
+  + TransientError
+    - ServiceUnavailableError
+    - ModelServerError
+  + ArtifactNotFoundError
+  + UnsafeKeyError
+  + DatasetNotFoundError
+  + DatasetRejectedError
+  + DatasetNameError
+  + ModelNotFoundError
+  + ModelNameError
+  + EvidenceMissingError
+  + ReproductionError
+  + BuildError
+  + SmokeTestError
+  + SupersededError
+  + ReleaseFailedError
+  + RouteNotFoundError
+  + SignatureError
+  + AccessDeniedError
+  + PayloadTooLargeError
+  + StackError
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class PlatformError(Exception):
+    """Base of every error the platform raises on purpose.
+
+    An error keeps the values it is about in `args` and words them in `__str__`, so it
+    survives the pickling that carries it from a worker to the Prefect API.
+    """
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class TransientError(PlatformError):
+    """Something that time may cure; the only kind of error a task is retried for."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class ServiceUnavailableError(TransientError):
+    """A neighbour (Prefect, MLflow, gateway, store, database) did not answer."""
+
+    def __init__(self, service: str, reason: str) -> None:
+        super().__init__(service, reason)
+        self.service = service
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.service} does not answer ({self.reason}); run `make doctor` to see why"
+
+
+class ModelServerError(TransientError):
+    """A model server did not become ready."""
+
+    def __init__(self, program: str, reason: str, log: str) -> None:
+        super().__init__(program, reason, log)
+        self.program = program
+        self.reason = reason
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"the model server {self.program} is not ready: {self.reason}; its log is {self.log}"
+
+
+class ArtifactNotFoundError(PlatformError):
+    """Nothing is stored under the key."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, key: str, store: str) -> None:
+        super().__init__(key, store)
+        self.key = key
+        self.store = store
+
+    def __str__(self) -> str:
+        return f"nothing is stored under {self.key!r} in {self.store}"
+
+
+class UnsafeKeyError(PlatformError):
+    """A storage key points outside the store."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"{self.key!r} is no storage key: use a relative path of plain names"
+
+
+class DatasetNotFoundError(PlatformError):
+    """The catalogue has no such version."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, dataset: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(dataset, known)
+        self.dataset = dataset
+        self.known = known
+
+    def __str__(self) -> str:
+        hint = f"; there are: {', '.join(self.known)}" if self.known else ""
+        return f"the catalogue has no dataset {self.dataset}{hint}; prepare it first"
+
+
+class DatasetRejectedError(PlatformError):
+    """A dataset version has not passed its validation gate."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, dataset: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(dataset, reasons)
+        self.dataset = dataset
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        why = "; ".join(self.reasons) or "it was never validated"
+        return (
+            f"validation: dataset {self.dataset} may not be used: {why}; correct the data, "
+            "or the suite if the data is right, and prepare it again"
+        )
+
+
+class DatasetNameError(PlatformError):
+    """A project, dataset or model name has no letter or digit left after normalisation."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name!r} gives no usable name; use letters, digits and underscores"
+
+
+class ModelNotFoundError(PlatformError):
+    """The registry has no such model, version or alias."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+    def __str__(self) -> str:
+        return f"the registry has no {self.model}; `python -m flows.training` makes one"
+
+
+class EvidenceMissingError(PlatformError):
+    """A model version lacks the recorded evidence that releases and promotions stand on."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, model: str, missing: str) -> None:
+        super().__init__(model, missing)
+        self.model = model
+        self.missing = missing
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} has no {self.missing}: it was not registered by Millrace, so nothing "
+            "proves what it should answer; train and register it with `train_model`"
+        )
+
+
+class ReproductionError(PlatformError):
+    """A stored model does not give the scores it gave when it was trained."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, model: str, difference: float, tolerance: float) -> None:
+        super().__init__(model, difference, tolerance)
+        self.model = model
+        self.difference = difference
+        self.tolerance = tolerance
+
+    def __str__(self) -> str:
+        return (
+            f"registration: {self.model}, loaded back, differs from its training-time scores by "
+            f"{self.difference:.3g} (allowed {self.tolerance:.0e}); it is not registered. Look for "
+            "state that is not pickled or a library version that changed"
+        )
+
+
+class SmokeTestError(PlatformError):
+    """A started model server does not answer what the model answered at training."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, reason)
+        self.model = model
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"release: {self.model} failed its smoke test: {self.reason}; traffic was not moved"
+
+
+class BuildError(PlatformError):
+    """A Bento could not be built."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, reason)
+        self.model = model
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"release: the Bento of {self.model} could not be built: {self.reason}"
+
+
+class SupersededError(PlatformError):
+    """The alias has moved on since the release began."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, model: str, alias: str, current: str) -> None:
+        super().__init__(model, alias, current)
+        self.model = model
+        self.alias = alias
+        self.current = current
+
+    def __str__(self) -> str:
+        return (
+            f"release: {self.alias} points to {self.current}, not to {self.model}; "
+            "set the alias on the version that is to be served"
+        )
+
+
+class ReleaseFailedError(PlatformError):
+    """The release a caller waited for did not come about."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(model, reason)
+        self.model = model
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"release: {self.model} is not served: {self.reason}"
+
+
+class RouteNotFoundError(PlatformError):
+    """No version of the model is released."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, model: str, known: tuple[str, ...]) -> None:
+        super().__init__(model, known)
+        self.model = model
+        self.known = known
+
+    def __str__(self) -> str:
+        served = ", ".join(self.known) or "none yet"
+        return (
+            f"no version of {self.model!r} is released (served: {served}); "
+            "set the alias `production` on a version to release it"
+        )
+
+
+class SignatureError(PlatformError):
+    """A webhook delivery cannot be trusted."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the delivery was refused: {self.reason}"
+
+
+class AccessDeniedError(PlatformError):
+    """A platform-internal route was called without the platform's token."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __str__(self) -> str:
+        return "this route is the platform's own: send its token as `Authorization: Bearer …`"
+
+
+class PayloadTooLargeError(PlatformError):
+    """A request body exceeds the gateway's limit."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(limit_bytes)
+        self.limit_bytes = limit_bytes
+
+    def __str__(self) -> str:
+        return f"the body is larger than {self.limit_bytes:,} bytes; send fewer rows per request"
+
+
+class StackError(PlatformError):
+    """The embedded stack cannot be started or reached."""
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(cause, remedy)
+        self.cause = cause
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.cause}; {self.remedy}"

@@ -1,0 +1,95 @@
+"""The front door: predictions, webhooks and the switch, in one small process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+
+from infra.database.engine import open_database
+from infra.database.routes import Routes
+from infra.errors import PlatformError, ServiceUnavailableError, TransientError
+from infra.events import GATEWAY_RESOURCE, GATEWAY_STARTED
+from infra.gateway.dependencies import Parts
+from infra.gateway.metrics import GatewayMetrics
+from infra.gateway.routes import health, hooks, predictions, routing
+from infra.gateway.routing import RoutingTable
+from infra.orchestrator import Orchestrator
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from infra.settings import Settings
+
+_LOGGER = logging.getLogger("millrace.gateway")
+_RETRY_AFTER = {"Retry-After": "2"}
+_ANNOUNCE_TRIES = 150
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the gateway; tests build their own with other settings."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+        timeout = settings.gateway.predict_timeout_seconds
+        async with httpx.AsyncClient(timeout=timeout, limits=limits) as client:
+            table = RoutingTable(Routes(open_database(settings.database)))
+            orchestrator = Orchestrator(settings.orchestrator)
+            app.state.parts = Parts(settings.gateway, table, orchestrator, GatewayMetrics(), client)
+            background = [
+                asyncio.create_task(_refresh(table, settings.gateway.refresh_seconds)),
+                asyncio.create_task(_announce(orchestrator)),
+            ]
+            yield
+            for each in background:
+                each.cancel()
+                with suppress(asyncio.CancelledError):
+                    await each
+
+    app = FastAPIOffline(  # /docs from this machine: it works without the internet
+        title="Millrace gateway",
+        description="Predictions of released models, and what releases them.",
+        lifespan=lifespan,
+    )
+    app.add_exception_handler(PlatformError, _answer)
+    for module in (predictions, hooks, routing, health):
+        app.include_router(module.router)
+    return app
+
+
+async def _answer(_: Request, error: Exception) -> JSONResponse:
+    """Word a platform error once, here, so that no route translates errors by hand."""
+    assert isinstance(error, PlatformError)  # noqa: S101 - narrows FastAPI's handler type
+    return JSONResponse(
+        {"error": type(error).__name__, "detail": str(error)},
+        error.status,
+        headers=_RETRY_AFTER if isinstance(error, TransientError) else None,
+    )
+
+
+async def _refresh(table: RoutingTable, seconds: float) -> None:
+    """Read the routes again and again; while the database is away the last ones hold."""
+    while True:
+        try:
+            await asyncio.to_thread(table.refresh)
+        except ServiceUnavailableError as error:
+            _LOGGER.warning("routes are kept as they were: %s", error)
+        await asyncio.sleep(seconds)
+
+
+async def _announce(orchestrator: Orchestrator) -> None:
+    """Say that the gateway is back, so that missed webhooks are made up for at once."""
+    for _ in range(_ANNOUNCE_TRIES):
+        try:
+            await orchestrator.emit(GATEWAY_STARTED, GATEWAY_RESOURCE)
+        except ServiceUnavailableError:
+            await asyncio.sleep(2.0)  # Prefect is starting too
+        else:
+            return

@@ -1,0 +1,71 @@
+"""What routes are given: the parts the application was built with."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Header, Request
+
+from infra.errors import AccessDeniedError, PayloadTooLargeError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from infra.gateway.metrics import GatewayMetrics
+    from infra.gateway.routing import RoutingTable
+    from infra.orchestrator import Orchestrator
+    from infra.settings import GatewaySettings
+
+_REMEMBERED = 10_000
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything a request may need; `delivered` remembers webhook deliveries, oldest first."""
+
+    settings: GatewaySettings
+    table: RoutingTable
+    orchestrator: Orchestrator
+    metrics: GatewayMetrics
+    client: httpx.AsyncClient
+    delivered: dict[str, None] = field(default_factory=dict)
+
+    def remember(self, delivery: str) -> None:
+        """Note a delivery that was dealt with."""
+        self.delivered[delivery] = None
+        if len(self.delivered) > _REMEMBERED:
+            del self.delivered[next(iter(self.delivered))]
+
+
+def get_parts(request: Request) -> Parts:
+    """Return the application's parts."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsDependency = Annotated[Parts, Depends(get_parts)]
+
+
+def require_token(parts: PartsDependency, authorization: Annotated[str, Header()] = "") -> None:
+    """Let only the platform itself pass, or raise `AccessDeniedError`."""
+    expected = f"Bearer {parts.settings.token.get_secret_value()}"
+    if not hmac.compare_digest(authorization.encode(), expected.encode()):
+        raise AccessDeniedError
+
+
+async def read_body(request: Request, parts: PartsDependency) -> bytes:
+    """Read the body, or raise `PayloadTooLargeError` as soon as it is over the limit."""
+    limit = parts.settings.body_limit_bytes
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise PayloadTooLargeError(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+Body = Annotated[bytes, Depends(read_body)]

@@ -1,0 +1,95 @@
+"""Bentos: built from the template in `bento/` and a model's files, served by BentoML."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from infra.errors import BuildError
+from infra.provenance import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TEMPLATE = ROOT / "bento"
+_TEMPLATE_FILES = ("service.py", "payloads.py", "bentofile.yaml")
+_BUILD_SECONDS = 120.0
+
+
+def build(
+    model_files: Path,
+    manifest: Mapping[str, Any],
+    requirements: Sequence[str],
+    *,
+    name: str,
+    version: str,
+    labels: Mapping[str, str],
+    home: Path,
+) -> Path:
+    """Build a Bento and return its folder; one that is there already is returned as it is.
+
+    The build runs in a process of its own: BentoML imports the service to describe it.
+
+    Raises
+    ------
+    BuildError
+        With the last line of what BentoML printed.
+    """
+    store = home / "bentoml"
+    finished = store / "bentos" / name / version
+    if (finished / "bento.yaml").is_file():
+        return finished
+    with TemporaryDirectory() as folder:
+        context = Path(folder)
+        for each in _TEMPLATE_FILES:
+            shutil.copy(TEMPLATE / each, context)
+        shutil.copytree(model_files, context / "model")
+        (context / "manifest.json").write_text(json.dumps(manifest))
+        (context / "requirements.txt").write_text("\n".join(requirements) + "\n")
+        command = [sys.executable, "-m", "bentoml", "build", "--name", name, "--version", version]
+        for key, value in labels.items():
+            command += ["--label", f"{key}={value}"]
+        result = subprocess.run(  # noqa: S603 - our own command
+            [*command, "."],
+            cwd=context,
+            capture_output=True,
+            text=True,
+            timeout=_BUILD_SECONDS,
+            env={**os.environ, "BENTOML_HOME": str(store)},
+            check=False,
+        )
+    if result.returncode != 0 or not (finished / "bento.yaml").is_file():
+        last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
+        raise BuildError(f"{name} {version}", last)
+    return finished
+
+
+def serve_command(bento: Path, port: int) -> list[str]:
+    """Return the command that serves a Bento on a loopback port."""
+    return [
+        sys.executable,
+        "-m",
+        "bentoml",
+        "serve",
+        str(bento),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+
+
+def is_ready(url: str) -> bool:
+    """Whether a model server has loaded its model and answers."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=2.0).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False

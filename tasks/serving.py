@@ -1,0 +1,284 @@
+"""Serving stage: a model version becomes a Bento, a warm server, and traffic."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import numpy as np
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.transactions import Transaction, get_transaction
+
+from infra.database.engine import open_database
+from infra.database.ledger import Releases
+from infra.database.routes import Route
+from infra.errors import (
+    ModelServerError,
+    ReleaseFailedError,
+    RouteNotFoundError,
+    ServiceUnavailableError,
+    SmokeTestError,
+    SupersededError,
+)
+from infra.ports import LOOPBACK, find_free
+from infra.refs import ModelRef
+from infra.serving import bentos, open_servers, switching
+from infra.settings import get_settings
+from infra.tracking import Tracking
+from tasks.retries import if_transient
+
+_POLL_SECONDS = 0.2
+_SMOKE_TOLERANCE = 1e-9
+_REQUEST_SECONDS = 30.0
+
+
+@task(cache_policy=NO_CACHE)
+def find_route(model: ModelRef) -> Route:
+    """Return where the model's requests go, or raise `RouteNotFoundError`."""
+    route = switching.current_route(get_settings(), model.registered_name)
+    if route is None:
+        raise RouteNotFoundError(model.registered_name, ())
+    return route
+
+
+@task(cache_policy=NO_CACHE)
+def find_live(model: ModelRef) -> Route | None:
+    """Return the version's route if it is in use and its server answers."""
+    route = switching.current_route(get_settings(), model.registered_name)
+    in_use = route is not None and route.version == model.version and bentos.is_ready(route.url)
+    return route if in_use else None
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=if_transient,
+)
+def build_bento(model: ModelRef) -> Path:
+    """Pack a version's files and contract into a Bento; one that is built already is kept.
+
+    Raises
+    ------
+    EvidenceMissingError
+        If nothing is recorded of what the version should answer.
+    BuildError
+        If BentoML cannot build it.
+    """
+    settings = get_settings()
+    tracking = Tracking(settings.tracking)
+    run_id = tracking.run_of(model)
+    evidence = tracking.evidence(run_id)
+    manifest = {
+        "model": model.registered_name,
+        "version": model.version,
+        "run_id": run_id,
+        "schema": evidence["schema"],
+        "problem": evidence["problem"],
+        "sample": evidence["sample"][:2],
+    }
+    with TemporaryDirectory() as folder:
+        files = tracking.download(model, Path(folder))
+        bento = bentos.build(
+            files,
+            manifest,
+            (files / "requirements.txt").read_text().splitlines(),
+            name=model.registered_name.replace(".", "_"),
+            version=f"v{model.version}-{run_id[:8]}",
+            labels={"model": model.registered_name, "version": str(model.version), "run": run_id},
+            home=settings.serving.home,
+        )
+    get_run_logger().info("Bento %s", bento)
+    return bento
+
+
+@task(cache_policy=NO_CACHE)
+def launch_server(model: ModelRef, bento: Path) -> Route:
+    """Start a server for the version beside the one in use. Undone by stopping it."""
+    serving = get_settings().serving
+    port = find_free(serving.first_port, serving.last_port)
+    program = f"model-{model.registered_name}-v{model.version}-{port}"
+    _remember("program", program)
+    log = open_servers(serving).start(program, bentos.serve_command(bento, port))
+    get_run_logger().info("%s on port %d, log %s", program, port, log)
+    return Route(model.registered_name, model.version, f"http://{LOOPBACK}:{port}", program)
+
+
+@launch_server.on_rollback
+def _stop_launched(transaction: Transaction) -> None:
+    open_servers(get_settings().serving).stop(transaction.get("program"))
+
+
+@task(cache_policy=NO_CACHE)
+def await_server(route: Route) -> float:
+    """Wait until a server has loaded its model and return the seconds it took.
+
+    Raises
+    ------
+    ModelServerError
+        If it dies or is not ready in time.
+    """
+    serving = get_settings().serving
+    servers = open_servers(serving)
+    log = str(serving.home / "logs" / f"{route.program}.log")
+    started = time.monotonic()
+    while not bentos.is_ready(route.url):
+        waited = time.monotonic() - started
+        if not servers.is_running(route.program):
+            raise ModelServerError(route.program, "its process ended", log)
+        if waited > serving.start_timeout_seconds:
+            raise ModelServerError(route.program, f"no answer after {waited:.0f} s", log)
+        time.sleep(_POLL_SECONDS)
+    waited = time.monotonic() - started
+    get_run_logger().info("%s ready after %.1f s", route.url, waited)
+    return waited
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=if_transient,
+)
+def smoke_test(model: ModelRef, route: Route) -> float:
+    """Send the recorded sample to a server and return the largest difference of its scores.
+
+    Raises
+    ------
+    SmokeTestError
+        If it answers anything else than the model did when it was trained.
+    """
+    tracking = Tracking(get_settings().tracking)
+    evidence = tracking.evidence(tracking.run_of(model))
+    answer = _predict(f"{route.url}/predict", evidence["sample"])
+    if (answer["model"], answer["version"]) != (model.registered_name, model.version):
+        raise SmokeTestError(str(model), f"it says it is {answer['model']} v{answer['version']}")
+    scores = np.asarray(
+        [
+            list(each["probabilities"].values()) if each["probabilities"] else each["prediction"]
+            for each in answer["predictions"]
+        ],
+        dtype=float,
+    )
+    recorded = np.asarray(evidence["scores"], dtype=float)
+    if scores.shape != recorded.shape:
+        raise SmokeTestError(str(model), f"{scores.shape} scores instead of {recorded.shape}")
+    difference = float(np.abs(scores - recorded).max())
+    if not difference <= _SMOKE_TOLERANCE:
+        raise SmokeTestError(str(model), f"scores differ by up to {difference:.3g}")
+    get_run_logger().info("%d recorded rows answered alike", len(recorded))
+    return difference
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=if_transient,
+)
+def switch_traffic(model: ModelRef, alias: str, route: Route) -> Route | None:
+    """Send the model's requests to `route` and return where they went before.
+
+    Undone by sending them there again.
+
+    Raises
+    ------
+    SupersededError
+        If the alias no longer points to the version.
+    """
+    settings = get_settings()
+    current = Tracking(settings.tracking).version_of(model.registered_name, alias)
+    if current != model.version:
+        pointed = f"v{current}" if current is not None else "nothing"
+        raise SupersededError(str(model), alias, pointed)
+    previous = switching.current_route(settings, route.model)
+    _remember("undo", (route.model, previous))
+    switching.switch_route(settings, route)
+    get_run_logger().info("%s now answers with v%d", route.model, route.version)
+    return previous
+
+
+@switch_traffic.on_rollback
+def _switch_back(transaction: Transaction) -> None:
+    undo = transaction.get("undo", None)
+    if undo is None:
+        return
+    model, previous = undo
+    if previous is None:
+        switching.remove_route(get_settings(), model)
+    else:
+        switching.switch_route(get_settings(), previous)
+
+
+@task(cache_policy=NO_CACHE)
+def retire_server(route: Route) -> None:
+    """Stop a server that no longer gets requests, after those under way had time to end."""
+    serving = get_settings().serving
+    time.sleep(serving.drain_seconds)
+    open_servers(serving).stop(route.program)
+    get_run_logger().info("stopped %s", route.program)
+
+
+@task(cache_policy=NO_CACHE)
+def await_release(model: ModelRef, alias: str, timeout_seconds: float) -> Route:
+    """Wait until whoever hears of the alias has released the version.
+
+    Raises
+    ------
+    ReleaseFailedError
+        If its release failed, or nothing happened in time.
+    """
+    settings = get_settings()
+    releases = Releases(open_database(settings.database))
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        route = switching.current_route(settings, model.registered_name)
+        if route is not None and route.version == model.version:
+            return route
+        last = releases.last(model)
+        if last is not None and last.state == "failed":
+            raise ReleaseFailedError(str(model), last.reason)
+        time.sleep(_POLL_SECONDS)
+    raise ReleaseFailedError(
+        str(model),
+        f"{alias} was set {timeout_seconds:.0f} s ago and nothing was released; look at the runs "
+        "of release-model and at the gateway's log",
+    )
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=if_transient,
+)
+def fetch_prediction(model: ModelRef, route: Route) -> dict[str, Any]:
+    """Ask for a prediction as any client would; return the request and the answer."""
+    settings = get_settings()
+    tracking = Tracking(settings.tracking)
+    rows = tracking.evidence(tracking.run_of(model))["sample"][:1]
+    gateway = settings.gateway.url
+    url = f"{gateway}/predict/{route.model}" if gateway else f"{route.url}/predict"
+    return {"url": url, "request": {"rows": rows}, "response": _predict(url, rows)}
+
+
+def _remember(name: str, value: object) -> None:
+    """Keep a value for the task's rollback; a task always runs in a transaction of its own."""
+    active = get_transaction()
+    if active is not None:
+        active.set(name, value)
+
+
+def _predict(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    try:
+        response = httpx.post(url, json={"rows": rows}, timeout=_REQUEST_SECONDS)
+    except httpx.TransportError as error:
+        raise ServiceUnavailableError(url, str(error)) from error
+    if response.is_error:
+        raise SmokeTestError(url, f"HTTP {response.status_code}: {response.text[:300]}")
+    answer: dict[str, Any] = response.json()
+    return answer

@@ -1,0 +1,114 @@
+"""Whether the challenger is better than the champion, on rows neither has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.tabular.errors import IncomparableError
+from tasks.tabular.metrics import Metric, evaluate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RESAMPLES = 300
+MIN_ROWS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionPolicy:
+    """What a challenger has to show.
+
+    More than `minimum_gain` of the metric above the champion, or above a constant prediction
+    where there is no champion.
+    """
+
+    minimum_gain: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonReport:
+    """Both scores on the same rows, greater is better, and the gain's 95 % interval.
+
+    The interval comes from resampling rows with the two predictions kept paired.
+    """
+
+    metric: str
+    rows: int
+    challenger: float
+    champion: float
+    gain_low: float
+    gain_high: float
+
+    @property
+    def gain(self) -> float:
+        """How much more of the metric the challenger has."""
+        return self.challenger - self.champion
+
+    def passes(self, policy: PromotionPolicy) -> bool:
+        """Whether the gain is above what the policy asks."""
+        return self.gain > policy.minimum_gain
+
+
+def compare(
+    metric: Metric,
+    y: NDArray[Any],
+    challenger: NDArray[Any],
+    champion: NDArray[Any],
+    *,
+    seed: int,
+) -> ComparisonReport:
+    """Compare two models' scores on the same rows.
+
+    Parameters
+    ----------
+    y : array, shape (n_rows,)
+        Class codes, or the target's values.
+    challenger, champion : arrays, shape (n_rows, n_classes), or (n_rows,) in regression
+        What `predict_scores` gave for the same rows.
+
+    Raises
+    ------
+    IncomparableError
+        If there are too few rows to compare on.
+    """
+    if len(y) < MIN_ROWS:
+        raise IncomparableError(len(y), MIN_ROWS)
+    gains = [
+        evaluate(metric, y[rows], challenger[rows]) - evaluate(metric, y[rows], champion[rows])
+        for rows in _resamples(y, seed)
+    ]
+    low, high = np.quantile(gains, [0.025, 0.975]) if gains else (-np.inf, np.inf)
+    return ComparisonReport(
+        metric.name,
+        len(y),
+        evaluate(metric, y, challenger),
+        evaluate(metric, y, champion),
+        float(low),
+        float(high),
+    )
+
+
+def constant_scores(training_y: NDArray[Any], rows: int, classes: int) -> NDArray[np.float64]:
+    """Return what the best model without features predicts: class shares, or the mean."""
+    if not classes:
+        return np.full(rows, float(np.mean(training_y)))
+    shares = np.bincount(training_y.astype(int), minlength=classes) / len(training_y)
+    return np.tile(shares, (rows, 1))
+
+
+def unseen(holdout: NDArray[np.uint64], champion_training: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Mark the holdout rows (by hash) whose content the champion was not trained on."""
+    return ~np.isin(holdout, champion_training)
+
+
+def _resamples(y: NDArray[Any], seed: int) -> list[NDArray[np.intp]]:
+    """Rows drawn with replacement; a draw that lost a class cannot be scored and is left out."""
+    rng = np.random.default_rng(seed)
+    draws = [rng.integers(0, len(y), len(y)) for _ in range(RESAMPLES)]
+    if y.dtype.kind == "f":
+        return draws
+    classes = len(np.unique(y))
+    return [rows for rows in draws if len(np.unique(y[rows])) == classes]

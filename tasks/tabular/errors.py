@@ -1,0 +1,232 @@
+"""Errors of the tabular library: each names its stage, the cause and the remedy.
+
+* TabularError
+  + SourceNotFoundError
+  + UnsupportedFormatError
+  + EmptyTableError
+  + HeaderError
+  + RaggedRowError
+  + EncodingError
+  + MalformedTableError
+  + UnknownColumnError
+  + TargetError
+  + ConstantTableError
+  + UnknownNameError
+  + NoCandidateError
+  + IncomparableError
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+
+class TabularError(ValueError):
+    """Base of every error the tabular library raises on purpose.
+
+    An error keeps the values it is about in `args` and words them in `__str__`, so it
+    survives the pickling that carries it from a worker to the Prefect API.
+    """
+
+
+class SourceNotFoundError(TabularError):
+    """The file to read is not there or is no file."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: there is no file {self.source}; check the path, "
+            "which is read on the worker's machine"
+        )
+
+
+class UnsupportedFormatError(TabularError):
+    """The file's suffix names no format that is read."""
+
+    def __init__(self, source: str, supported: tuple[str, ...]) -> None:
+        super().__init__(source, supported)
+        self.source = source
+        self.supported = supported
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: the format of {self.source} is not known by its name; "
+            f"use one of {', '.join(self.supported)}"
+        )
+
+
+class EmptyTableError(TabularError):
+    """There are no bytes, or a header and no rows."""
+
+    def __init__(self, source: str, what: str) -> None:
+        super().__init__(source, what)
+        self.source = source
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"ingest: {self.source} {self.what}; a dataset needs a header line and rows"
+
+
+class HeaderError(TabularError):
+    """Column names repeat or are blank."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source = source
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: the header of {self.source} {self.problem}; "
+            "give every column a name of its own in the first line"
+        )
+
+
+class RaggedRowError(TabularError):
+    """A line has more or fewer values than the header has names."""
+
+    def __init__(self, source: str, line: int, expected: int, found: int, text: str) -> None:
+        super().__init__(source, line, expected, found, text)
+        self.source = source
+        self.line = line
+        self.expected = expected
+        self.found = found
+        self.text = text
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: line {self.line} of {self.source} has {self.found} values where the header "
+            f"has {self.expected}: {self.text[:80]!r}; quote values that contain the delimiter, "
+            "or correct the line"
+        )
+
+
+class EncodingError(TabularError):
+    """The bytes are not UTF-8."""
+
+    def __init__(self, source: str, line: int, byte: int) -> None:
+        super().__init__(source, line, byte)
+        self.source = source
+        self.line = line
+        self.byte = byte
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: line {self.line} of {self.source} is not UTF-8 (byte 0x{self.byte:02x}); "
+            "save the file as UTF-8, for example with `iconv -f LATIN1 -t UTF-8`"
+        )
+
+
+class MalformedTableError(TabularError):
+    """The file cannot be parsed for another reason than those above."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)
+        self.source = source
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"ingest: {self.source} cannot be read: {self.reason}; check that it is whole"
+
+
+class UnknownColumnError(TabularError):
+    """A named column is not in the table."""
+
+    def __init__(self, column: str, columns: tuple[str, ...]) -> None:
+        super().__init__(column, columns)
+        self.column = column
+        self.columns = columns
+
+    def __str__(self) -> str:
+        return f"target: there is no column {self.column!r}; {suggest(self.column, self.columns)}"
+
+
+class TargetError(TabularError):
+    """The target column cannot be learned."""
+
+    def __init__(self, column: str, problem: str) -> None:
+        super().__init__(column, problem)
+        self.column = column
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return (
+            f"target: {self.column!r} cannot be predicted: {self.problem}; "
+            "choose another target or add rows"
+        )
+
+
+class ConstantTableError(TabularError):
+    """No column tells one row from another."""
+
+    def __init__(self, columns: int) -> None:
+        super().__init__(columns)
+        self.columns = columns
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: none of the {self.columns} columns tells rows apart (each holds one value "
+            "throughout, or another text in every row), so there is nothing to learn from; check "
+            "the export that made the file"
+        )
+
+
+class UnknownNameError(TabularError):
+    """A learner or metric has no such name."""
+
+    def __init__(self, kind: str, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(kind, name, known)
+        self.kind = kind
+        self.name = name
+        self.known = known
+
+    def __str__(self) -> str:
+        return f"there is no {self.kind} {self.name!r}; {suggest(self.name, self.known)}"
+
+
+class NoCandidateError(TabularError):
+    """Every learner failed."""
+
+    def __init__(self, failures: tuple[str, ...]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+    def __str__(self) -> str:
+        return (
+            f"train: no learner could be fitted ({'; '.join(self.failures)}); "
+            "look at the columns the messages name"
+        )
+
+
+class IncomparableError(TabularError):
+    """Two models cannot be compared on the same rows."""
+
+    def __init__(self, rows: int, needed: int) -> None:
+        super().__init__(rows, needed)
+        self.rows = rows
+        self.needed = needed
+
+    def __str__(self) -> str:
+        return (
+            f"promote: only {self.rows} rows of the holdout are unseen by both models, "
+            f"{self.needed} are needed; train the challenger on more data, or with the champion's "
+            "seed on the same dataset version"
+        )
+
+
+def suggest(name: str, known: tuple[str, ...]) -> str:
+    """Word the nearest names, or all of them if none is near.
+
+    Examples
+    --------
+    >>> suggest("incom", ("income", "age"))
+    'did you mean income?'
+    """
+    folded = {each.casefold(): each for each in known}
+    near = get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(folded[each] for each in near)}?"
+    return f"there are: {', '.join(known)}"

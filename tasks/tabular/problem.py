@@ -1,0 +1,95 @@
+"""What is to be predicted: regression, or one of two or more classes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tasks.tabular.errors import TargetError, UnknownColumnError
+from tasks.tabular.schema import infer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+Kind = Literal["binary", "multiclass", "regression"]
+
+MAX_CLASSES = 50
+"""Whole numbers with more distinct values than this are a quantity, not classes."""
+
+MIN_CLASS_ROWS = 5
+"""Rows a class needs, so that training, validation and holdout can each have one."""
+
+MIN_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The target column and, for classification, its classes in the order of the scores."""
+
+    kind: Kind
+    target: str
+    classes: tuple[str | int | float | bool, ...] = ()
+
+    def encode(self, y: pd.Series[Any]) -> NDArray[Any]:
+        """Return class codes in the order of `classes`, or the values in regression."""
+        if self.kind == "regression":
+            return y.to_numpy(dtype=float)
+        codes: NDArray[Any] = np.searchsorted(np.asarray(self.classes), y.to_numpy())
+        return codes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the problem as JSON-ready values; `from_json` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Problem:
+        """Read what `to_json` wrote."""
+        return cls(content["kind"], content["target"], tuple(content["classes"]))
+
+
+def identify(frame: pd.DataFrame, target: str) -> Problem:
+    """Say what kind of problem predicting `target` is, or why it cannot be learned.
+
+    Rows without a target do not count.
+
+    Raises
+    ------
+    UnknownColumnError
+        If there is no such column; the nearest names are suggested.
+    TargetError
+        If there is one value, a class is too rare, rows are too few, or texts are too many.
+    """
+    if target not in frame.columns:
+        raise UnknownColumnError(target, tuple(map(str, frame.columns)))
+    values = frame[target].dropna()
+    if not infer(frame.loc[values.index]).features(target).columns:
+        raise TargetError(target, "no other column holds more than one value")
+    counts = values.value_counts()
+    if len(counts) < 2:  # noqa: PLR2004 - one value cannot be told from another
+        only = f"it is always {counts.index[0]!r}" if len(counts) else "it has no values"
+        raise TargetError(target, only)
+    if len(values) < MIN_ROWS:
+        raise TargetError(target, f"{len(values)} rows have a value, {MIN_ROWS} are needed")
+    if _is_quantity(values):
+        return Problem("regression", target)
+    if len(counts) > MAX_CLASSES:
+        raise TargetError(target, f"it has {len(counts)} different texts, {MAX_CLASSES} at most")
+    if counts.iloc[-1] < MIN_CLASS_ROWS:
+        raise TargetError(
+            target,
+            f"class {counts.index[-1]!r} has {counts.iloc[-1]} rows, {MIN_CLASS_ROWS} are needed",
+        )
+    kind: Kind = "binary" if len(counts) == 2 else "multiclass"  # noqa: PLR2004 - bi-nary
+    return Problem(kind, target, tuple(sorted(counts.index.tolist())))
+
+
+def _is_quantity(values: pd.Series[Any]) -> bool:
+    if infer(values.to_frame()).columns[0].kind != "numeric":
+        return False
+    fractional = bool((values % 1 != 0).any())
+    distinct = values.nunique()
+    rare = bool((values.value_counts() < MIN_CLASS_ROWS).any())
+    return (fractional and distinct > 2) or distinct > MAX_CLASSES or (distinct > 10 and rare)  # noqa: PLR2004 - two codes are classes, ten small counts may be

@@ -1,0 +1,153 @@
+"""Read a table from a file, or say which line is wrong."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv as pa_csv
+
+from tasks.tabular.errors import (
+    ConstantTableError,
+    EmptyTableError,
+    EncodingError,
+    HeaderError,
+    MalformedTableError,
+    RaggedRowError,
+    SourceNotFoundError,
+    UnsupportedFormatError,
+)
+from tasks.tabular.schema import infer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUPPORTED = (".csv", ".csv.gz", ".parquet")
+_DIGEST_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that was read, and the SHA-256 of the bytes it was read from."""
+
+    frame: pd.DataFrame
+    digest: str
+
+
+def read_table(source: Path) -> Table:
+    """Read a CSV (UTF-8, comma, header line; plain or gzipped) or Parquet file.
+
+    Types are inferred over all rows: a column whose values are not all numbers, dates or
+    truth values is text.
+
+    Raises
+    ------
+    TabularError
+        The kind that says what is wrong, with the line number where there is one.
+    """
+    name = source.name.lower()
+    suffix = next((each for each in SUPPORTED if name.endswith(each)), None)
+    if not source.is_file():
+        raise SourceNotFoundError(str(source))
+    if suffix is None:
+        raise UnsupportedFormatError(str(source), SUPPORTED)
+    if source.stat().st_size == 0:
+        raise EmptyTableError(str(source), "is empty")
+    table = _read_parquet(source) if suffix == ".parquet" else _read_csv(source)
+    _check_header(source, table.column_names)
+    if table.num_rows == 0:
+        raise EmptyTableError(str(source), "has a header and no rows")
+    frame = table.to_pandas()
+    if len(frame) > 1 and not any(column.informative for column in infer(frame).columns):
+        raise ConstantTableError(frame.shape[1])
+    return Table(frame, digest_of(source))
+
+
+def digest_of(source: Path) -> str:
+    """Return the SHA-256 of the file's bytes."""
+    digest = hashlib.sha256()
+    with source.open("rb") as stream:
+        while block := stream.read(_DIGEST_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_parquet(source: Path) -> pa.Table:
+    try:
+        return pq.read_table(source)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise MalformedTableError(str(source), str(error).splitlines()[0]) from error
+
+
+def _read_csv(source: Path) -> pa.Table:
+    content = _bytes(source)
+    _check_encoding(source, content)
+    _check_header(source, _header(source, content))
+    ragged: list[pa_csv.InvalidRow] = []
+
+    def stop_at(row: pa_csv.InvalidRow) -> str:
+        ragged.append(row)
+        return "error"
+
+    try:
+        return pa_csv.read_csv(
+            io.BytesIO(content),
+            # one block and one thread: types are inferred over all rows, lines are counted
+            pa_csv.ReadOptions(use_threads=False, block_size=len(content) + 1),
+            pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=stop_at),
+            pa_csv.ConvertOptions(strings_can_be_null=True),
+        )
+    except pa.ArrowInvalid as error:
+        if ragged:
+            row = ragged[0]
+            raise RaggedRowError(
+                str(source), row.number or 0, row.expected_columns, row.actual_columns, row.text
+            ) from error
+        raise MalformedTableError(str(source), str(error).splitlines()[0]) from error
+
+
+def _bytes(source: Path) -> bytes:
+    try:
+        content = gzip.decompress(raw) if (raw := source.read_bytes())[:2] == b"\x1f\x8b" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise MalformedTableError(str(source), f"gzip: {error}") from error
+    if not content.strip():
+        raise EmptyTableError(str(source), "holds nothing but white space")
+    return content
+
+
+def _check_encoding(source: Path, content: bytes) -> None:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise EncodingError(str(source), line, content[error.start]) from error
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise EncodingError(str(source), line, 0)
+
+
+def _header(source: Path, content: bytes) -> list[str]:
+    try:
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+        return next(csv.reader(text, strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise MalformedTableError(str(source), f"header: {error}") from error
+
+
+def _check_header(source: Path, names: list[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise HeaderError(str(source), f"repeats {', '.join(map(repr, repeated))}")
+    blank = [str(place) for place, name in enumerate(names, 1) if not name.strip()]
+    if blank:
+        raise HeaderError(str(source), f"has no name in column {', '.join(blank)}")

@@ -1,0 +1,243 @@
+"""Training stage: a dataset version becomes a fitted, evidenced model in a run."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, Field
+
+from infra.database.catalogue import Catalogue, DatasetVersion
+from infra.database.engine import open_database
+from infra.frames import read_frame
+from infra.provenance import ROOT, git_commit, lock_hash
+from infra.refs import DatasetRef, Name
+from infra.settings import get_settings
+from infra.storage import open_store
+from infra.tracking import Tracking
+from tasks.retries import if_transient
+from tasks.tabular import leaderboard, packing, problem, search, splitting
+from tasks.tabular.evidence import SAMPLE_ROWS, Evidence, json_rows
+from tasks.tabular.learners import predict_scores, select
+from tasks.tabular.metrics import choose, evaluate
+from tasks.tabular.schema import Schema, conform
+
+
+class TrainingRequest(BaseModel, frozen=True):
+    """What to learn and how long to look for it."""
+
+    target: str = Field(title="Target", description="Column to predict")
+    model: Name | None = Field(
+        default=None, title="Model name", description="In the registry; the dataset's name if empty"
+    )
+    budget_seconds: float = Field(
+        default=60.0, ge=1, le=86_400, title="Search budget (seconds)", description="Wall clock"
+    )
+    metric: str | None = Field(
+        default=None,
+        title="Metric",
+        description="scikit-learn's name; the problem's usual if empty",
+    )
+    learners: tuple[str, ...] = Field(
+        default=(), title="Learners", description="Only these; all if empty"
+    )
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
+        default=0, title="Seed", description="Same seed, data and libraries: same split and models"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """Where the model lies and how good it is; scores are greater-is-better."""
+
+    dataset: DatasetRef
+    run_id: str
+    model_uri: str
+    metric: str
+    holdout_score: float
+    board: leaderboard.Leaderboard
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=if_transient,
+)
+def fit_candidates(dataset: DatasetRef, request: TrainingRequest) -> TrainingReport:
+    """Search for a model of a validated version and log it with its evidence.
+
+    A holdout that no candidate is chosen on gives the reported score.
+
+    Raises
+    ------
+    DatasetRejectedError
+        If the version has not passed validation.
+    TabularError
+        If the target cannot be learned, or no learner can be fitted.
+    """
+    settings = get_settings()
+    version = Catalogue(open_database(settings.database)).trusted(dataset)
+    frame = read_frame(open_store(settings.storage), version.frame_digest)
+    work = _prepare(frame, Schema.from_json(version.schema), request)
+    learners = select(request.learners)
+    tracking = Tracking(settings.tracking)
+    with tracking.run(
+        f"{dataset.project}/{dataset.name}", f"train {dataset}", _lineage(version, request)
+    ) as run_id:
+        found = search.search(
+            work.task,
+            learners,
+            budget_seconds=request.budget_seconds,
+            clock=time.monotonic,
+            on_candidate=_Teller(tracking, run_id, work.task.metric.name, request.budget_seconds),
+        )
+        return _keep(tracking, run_id, dataset, work, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """The training task, and the holdout it is judged on afterwards."""
+
+    task: search.Task
+    raw_holdout: pd.DataFrame
+    holdout_y: pd.Series
+    split: pd.DataFrame
+
+
+def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _Work:
+    goal = problem.identify(frame, request.target)
+    frame = frame.dropna(subset=[request.target])
+    features = schema.features(request.target)
+    y = frame[request.target]
+    training, holdout = splitting.hold_out(y, goal, seed=request.seed)
+    part = np.full(len(frame), "training", dtype=object)
+    part[holdout] = "holdout"
+    rows = conform(frame, features)
+    task_ = search.Task(
+        rows=rows.iloc[training],
+        y=y.iloc[training],
+        problem=goal,
+        schema=features,
+        metric=choose(goal, request.metric),
+        seed=request.seed,
+        threads=os.cpu_count() or 1,
+    )
+    split = pd.DataFrame({"row": frame.index, "hash": splitting.row_hashes(frame), "part": part})
+    return _Work(task_, frame.iloc[holdout][list(features.names)], y.iloc[holdout], split)
+
+
+def _keep(
+    tracking: Tracking, run_id: str, dataset: DatasetRef, work: _Work, found: search.SearchResult
+) -> TrainingReport:
+    """Judge the model on the holdout and log it with everything that can prove it later."""
+    task_ = work.task
+    rows = conform(work.raw_holdout, task_.schema)
+    scores = predict_scores(found.model, rows, task_.problem)
+    holdout_score = evaluate(task_.metric, task_.problem.encode(work.holdout_y), scores)
+    sample = slice(0, SAMPLE_ROWS)
+    evidence = Evidence(
+        dataset=dataset.model_dump(),
+        schema=task_.schema,
+        problem=task_.problem,
+        metric=task_.metric.name,
+        learner=found.best.learner,
+        seed=task_.seed,
+        sample=json_rows(work.raw_holdout.iloc[sample]),
+        scores=scores[sample].tolist(),
+    )
+    board = leaderboard.rank(task_.metric.name, found.candidates)
+    tracking.log_metrics(
+        run_id,
+        {f"holdout_{task_.metric.name}": holdout_score, "validation_score": found.best.score},
+    )
+    tracking.log_table(run_id, board.to_json(), "leaderboard.json")
+    tracking.log_evidence(run_id, evidence.to_json(), work.split)
+    with packing.own_code(ROOT / "tasks") as code:
+        uri = tracking.log_model(
+            run_id,
+            found.model,
+            example=rows.iloc[sample],
+            outputs=scores[sample],
+            requirements=packing.requirements(
+                ROOT / "bento" / "requirements.txt", found.best.learner
+            ),
+            code=code,
+            probabilities=task_.problem.kind != "regression",
+        )
+    _show(dataset, board, holdout_score)
+    return TrainingReport(dataset, run_id, uri, task_.metric.name, holdout_score, board)
+
+
+def _lineage(version: DatasetVersion, request: TrainingRequest) -> dict[str, str]:
+    return {
+        "millrace.dataset": str(version.ref),
+        "millrace.dataset_digest": version.source_digest,
+        "millrace.target": request.target,
+        "millrace.seed": str(request.seed),
+        "millrace.threads": str(os.cpu_count() or 1),
+        "millrace.git_commit": git_commit(),
+        "millrace.lock_hash": lock_hash(),
+    }
+
+
+class _Teller:
+    """Log every candidate as a nested run; tell of those that fail or are the best so far."""
+
+    def __init__(self, tracking: Tracking, run_id: str, metric: str, budget: float) -> None:
+        self._tracking = tracking
+        self._run_id = run_id
+        self._metric = metric
+        self._budget = budget
+        self._started = time.monotonic()
+        self._best = -np.inf
+        self._logger = get_run_logger()
+
+    def __call__(self, candidate: search.Candidate) -> None:
+        """Take note of one candidate."""
+        self._tracking.log_candidate(
+            self._run_id,
+            f"{candidate.number:03d} {candidate.learner}",
+            params={"learner": candidate.learner, **candidate.params},
+            metrics={
+                **({self._metric: candidate.score} if candidate.fold_scores else {}),
+                "fit_seconds": candidate.fit_seconds,
+                "predict_seconds": candidate.predict_seconds,
+            },
+            steps={f"fold_{self._metric}": candidate.fold_scores},
+            error=candidate.error,
+        )
+        at = f"[{time.monotonic() - self._started:3.0f} of {self._budget:.0f} s]"
+        what = f"candidate {candidate.number}, {candidate.learner}"
+        if candidate.error:
+            self._logger.warning("%s %s failed: %s", at, what, candidate.error)
+        elif candidate.score > self._best:
+            self._best = candidate.score
+            self._logger.info("%s %s: %s %.5f", at, what, self._metric, candidate.score)
+
+
+def _show(dataset: DatasetRef, board: leaderboard.Leaderboard, holdout_score: float) -> None:
+    create_table_artifact(
+        key=f"leaderboard-{dataset.name}".replace("_", "-"),
+        table=[
+            {
+                "rank": line.rank,
+                "learner": line.learner,
+                board.metric: line.score,
+                "fit (s)": line.fit_seconds,
+                "predict (s)": line.predict_seconds,
+                "parameters": str(line.params) if line.params else "defaults",
+                "error": line.error,
+            }
+            for line in board.lines
+        ],
+        description=f"{dataset}: validation {board.metric}; the first has {holdout_score:.5f} "
+        "on the holdout",
+    )
