@@ -37,7 +37,9 @@ def read_frame(
     """
     content = store.read(f"frames/{digest}")
     selected = list(columns) if columns is not None else None
-    frame: pd.DataFrame = pq.read_table(io.BytesIO(content), columns=selected).to_pandas()
+    frame: pd.DataFrame = pq.read_table(io.BytesIO(content), columns=selected).to_pandas(
+        date_as_object=False
+    )
     return frame
 
 

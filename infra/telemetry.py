@@ -11,7 +11,6 @@ import os
 OFF = {
     "DO_NOT_TRACK": "1",
     "BENTOML_DO_NOT_TRACK": "true",
-    "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # not telemetry, but as unasked for: progress bars in logs

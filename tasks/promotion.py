@@ -24,7 +24,6 @@ from tasks.tabular.comparison import ComparisonReport, PromotionPolicy
 from tasks.tabular.evidence import Evidence
 from tasks.tabular.learners import predict_scores
 from tasks.tabular.metrics import METRICS
-from tasks.tabular.schema import conform
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +128,12 @@ def _compare(
         fresh = comparison.unseen(splitting.row_hashes(holdout), seen.to_numpy())
         holdout = holdout.loc[fresh]
     y = problem.encode(holdout[problem.target])
-    rows = conform(holdout, evidence.schema)
-    scores = predict_scores(tracking.load_model(tracking.uri(model)), rows, problem)
+    scores = predict_scores(tracking.load_model(tracking.uri(model)), holdout, problem)
     if champion is None:
         training_y = problem.encode(training[problem.target])
         against = comparison.constant_scores(training_y, len(y), len(problem.classes))
     else:
-        rival_evidence = Evidence.from_json(tracking.evidence(tracking.run_of(rival)))
-        rival_rows = conform(holdout, rival_evidence.schema)
-        against = predict_scores(tracking.load_model(tracking.uri(rival)), rival_rows, problem)
+        against = predict_scores(tracking.load_model(tracking.uri(rival)), holdout, problem)
     metric = METRICS[evidence.metric]
     return comparison.compare(metric, y, scores, against, seed=evidence.seed)
 

@@ -107,7 +107,7 @@ class _Work:
     """The training task, and the holdout it is judged on afterwards."""
 
     task: search.Task
-    raw_holdout: pd.DataFrame
+    holdout: pd.DataFrame
     holdout_y: pd.Series
     split: pd.DataFrame
 
@@ -120,7 +120,7 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
     training, holdout = splitting.hold_out(y, goal, seed=request.seed)
     part = np.full(len(frame), "training", dtype=object)
     part[holdout] = "holdout"
-    rows = conform(frame, features)
+    rows = conform(frame, features)  # once, not once a candidate
     task_ = search.Task(
         rows=rows.iloc[training],
         y=y.iloc[training],
@@ -139,8 +139,7 @@ def _keep(
 ) -> TrainingReport:
     """Judge the model on the holdout and log it with everything that can prove it later."""
     task_ = work.task
-    rows = conform(work.raw_holdout, task_.schema)
-    scores = predict_scores(found.model, rows, task_.problem)
+    scores = predict_scores(found.model, work.holdout, task_.problem)
     holdout_score = evaluate(task_.metric, task_.problem.encode(work.holdout_y), scores)
     sample = slice(0, SAMPLE_ROWS)
     evidence = Evidence(
@@ -150,7 +149,7 @@ def _keep(
         metric=task_.metric.name,
         learner=found.best.learner,
         seed=task_.seed,
-        sample=json_rows(work.raw_holdout.iloc[sample]),
+        sample=json_rows(work.holdout.iloc[sample]),
         scores=scores[sample].tolist(),
     )
     board = leaderboard.rank(task_.metric.name, found.candidates)
@@ -164,7 +163,7 @@ def _keep(
         uri = tracking.log_model(
             run_id,
             found.model,
-            example=rows.iloc[sample],
+            example=work.holdout.iloc[sample],
             outputs=scores[sample],
             requirements=packing.requirements(
                 ROOT / "bento" / "requirements.txt", found.best.learner

@@ -148,14 +148,18 @@ def _let_pass(path: Path) -> None:
 
 
 def _run(binary: str, *arguments: str, feed: str = "") -> None:
+    user = _user()
+    # a process that kept root's group would be judged by the group's rights, not by others'
+    groups = {"group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     result = subprocess.run(  # noqa: S603 - our own command
         [str(_binaries() / binary), *arguments],
         input=feed,
         capture_output=True,
         text=True,
         cwd="/",
-        user=_user(),
+        user=user,
         check=False,
+        **groups,
     )
     if result.returncode != 0:
         raise StackError(

@@ -299,6 +299,8 @@ def answers(url: str) -> bool:
 def _inherited() -> dict[str, str]:
     """Return this process's environment as the stack's programs get it.
 
-    Bytecode may be cached: an environment that forbids it costs every start seconds.
+    Without the mark of a program, which the sentinel that spawns a supervisor carries; and
+    bytecode may be cached: an environment that forbids it costs every start seconds.
     """
-    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    dropped = {MARK, "PYTHONDONTWRITEBYTECODE"}
+    return {key: value for key, value in os.environ.items() if key not in dropped}

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tasks.tabular.learners import predict_scores
 from tasks.tabular.problem import Problem
-from tasks.tabular.schema import Schema, conform
+from tasks.tabular.schema import Schema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,9 +75,7 @@ def json_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def largest_difference(model: Any, evidence: Evidence) -> float:
     """Score the sample again and return how far the scores are from the recorded ones."""
-    rows = conform(
-        pd.DataFrame(evidence.sample, columns=list(evidence.schema.names)), evidence.schema
-    )
+    rows = pd.DataFrame(evidence.sample, columns=list(evidence.schema.names))
     return difference(predict_scores(model, rows, evidence.problem), np.asarray(evidence.scores))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_CATEGORIES = 50
 """Texts with more distinct values than this are not held to a list."""
 
-TOLERATED_SHARE = 0.01
+TOLERATED_SHARE = 0.05
 """Share of rows that may leave a range or list before the gate fails: new values happen."""
 
 RANGE_MARGIN = 0.5

@@ -13,10 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from tasks.tabular.schema import Schema, conform
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from tasks.tabular.schema import Schema
 
 Family = Literal["linear", "tree"]
 
@@ -24,6 +24,27 @@ MAX_CATEGORIES = 50
 """Categories encoded one by one; the rarer ones share a column (linear) or a code (tree)."""
 
 _PARTS = ("year", "month", "day", "dayofweek", "hour")
+
+
+class ConformColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    """Turn raw columns into the types and order a model is fitted on.
+
+    The first step of every model: training, serving and whoever loads the model elsewhere
+    hand it raw rows. `schema` is the JSON of a `Schema`, so that models stay readable.
+    """
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema = schema
+
+    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002, N803 - sklearn's names
+        """Learn nothing: the schema says all."""
+        self.n_features_in_ = len(self.schema["columns"])
+        return self
+
+    def transform(self, X: pd.DataFrame) -> pd.DataFrame:  # noqa: N803 - sklearn's name
+        """Return the schema's columns, shape (n_rows, n_columns); others are left out."""
+        check_is_fitted(self)
+        return conform(X, Schema.from_json(self.schema))
 
 
 class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped

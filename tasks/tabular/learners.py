@@ -16,7 +16,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from tasks.tabular.coding import CodedClassifier
 from tasks.tabular.errors import UnknownNameError
-from tasks.tabular.features import Family, make_features
+from tasks.tabular.features import ConformColumns, Family, make_features
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -199,8 +199,13 @@ def make_model(
 ) -> Pipeline:
     """Build the unfitted whole model: raw columns of `schema` in, scores out."""
     build = learner.regressor if problem.kind == "regression" else learner.classifier
-    features = make_features(schema, learner.family)
-    return Pipeline([("features", features), ("learner", build(dict(params), seed, threads))])
+    return Pipeline(
+        [
+            ("columns", ConformColumns(schema.to_json())),
+            ("features", make_features(schema, learner.family)),
+            ("learner", build(dict(params), seed, threads)),
+        ]
+    )
 
 
 def predict_scores(model: Any, rows: pd.DataFrame, problem: Problem) -> NDArray[np.float64]:

@@ -65,12 +65,12 @@ def identify(frame: pd.DataFrame, target: str) -> Problem:
     if target not in frame.columns:
         raise UnknownColumnError(target, tuple(map(str, frame.columns)))
     values = frame[target].dropna()
-    if not infer(frame.loc[values.index]).features(target).columns:
-        raise TargetError(target, "no other column holds more than one value")
     counts = values.value_counts()
     if len(counts) < 2:  # noqa: PLR2004 - one value cannot be told from another
         only = f"it is always {counts.index[0]!r}" if len(counts) else "it has no values"
         raise TargetError(target, only)
+    if not infer(frame.loc[values.index]).features(target).columns:
+        raise TargetError(target, "no other column holds more than one value")
     if len(values) < MIN_ROWS:
         raise TargetError(target, f"{len(values)} rows have a value, {MIN_ROWS} are needed")
     if _is_quantity(values):

@@ -66,7 +66,7 @@ def read_table(source: Path) -> Table:
     _check_header(source, table.column_names)
     if table.num_rows == 0:
         raise EmptyTableError(str(source), "has a header and no rows")
-    frame = table.to_pandas()
+    frame = _plain(source, table).to_pandas(date_as_object=False)
     if len(frame) > 1 and not any(column.informative for column in infer(frame).columns):
         raise ConstantTableError(frame.shape[1])
     return Table(frame, digest_of(source))
@@ -86,6 +86,21 @@ def _read_parquet(source: Path) -> pa.Table:
         return pq.read_table(source)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise MalformedTableError(str(source), str(error).splitlines()[0]) from error
+
+
+def _plain(source: Path, table: pa.Table) -> pa.Table:
+    """Return the table in types a frame can hold: no dictionaries, decimals or nested values."""
+    for place, field in enumerate(table.schema):
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            table = table.set_column(place, field.name, table[place].cast(kind.value_type))
+        elif pa.types.is_decimal(kind):
+            table = table.set_column(place, field.name, table[place].cast(pa.float64()))
+        elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
+            raise MalformedTableError(
+                str(source), f"column {field.name!r} holds {kind}, not one value per row"
+            )
+    return table
 
 
 def _read_csv(source: Path) -> pa.Table:

@@ -81,12 +81,12 @@ def _conform(values: pd.Series[Any], kind: Kind) -> pd.Series[Any]:
     if kind in ("numeric", "boolean"):
         return values.astype("float64")
     if kind == "datetime":
-        dates: pd.Series[Any] = pd.to_datetime(values, utc=True)
-        return dates
-    texts = [
-        None if missing else str(value)
-        for value, missing in zip(values, values.isna(), strict=True)
-    ]
+        dates: pd.Series[Any] = pd.to_datetime(values, utc=True, format="ISO8601")
+        return dates.astype("datetime64[ns, UTC]")
+    if pd.api.types.infer_dtype(values, skipna=True) != "string":
+        values = values.map(str, na_action="ignore")
+    texts = values.to_numpy(dtype=object, copy=True)
+    texts[values.isna().to_numpy()] = None  # encoders tell None from NaN, and JSON knows null
     return pd.Series(texts, index=values.index, name=values.name, dtype=object)
 
 

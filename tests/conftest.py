@@ -1,0 +1,123 @@
+"""What many tests share: seeded randomness, real data, a platform of its own per test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pytest
+
+from infra.database.engine import open_database
+from infra.ports import find_free
+from infra.provenance import ROOT
+from infra.settings import Settings, TrackingSettings, get_settings
+from infra.storage.local import LocalStore
+from infra.tracking import Tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+hypothesis.settings.register_profile(
+    "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared")  # the machine is shared: slow is not wrong
+
+ADULT = ROOT / "infra" / "local" / "data" / "adult.csv.gz"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="session")
+def adult() -> pd.DataFrame:
+    """The first 3,000 rows of the bundled census data."""
+    return pd.read_csv(ADULT, nrows=3_000)
+
+
+@pytest.fixture
+def adult_csv(adult: pd.DataFrame, tmp_path: Path) -> Path:
+    path = tmp_path / "adult.csv"
+    adult.to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Settings of a platform that works alone, with all its files under a temporary folder."""
+    home = tmp_path / "home"
+    for name in [each for each in os.environ if each.startswith("MILLRACE_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "STORAGE__KIND": "local",
+        "STORAGE__ROOT": str(home / "store"),
+        "DATABASE__URL": f"sqlite:///{home / 'millrace.db'}",
+        "TRACKING__URL": f"sqlite:///{home / 'mlflow.db'}",
+        "TRACKING__ARTIFACTS": str(home / "artifacts"),
+        "SERVING__HOME": str(home / "serving"),
+        "STACK__HOME": str(home),
+    }.items():
+        monkeypatch.setenv(f"MILLRACE_{name}", value)
+    get_settings.cache_clear()
+    yield get_settings()
+    open_database(get_settings().database).dispose()
+    open_database.cache_clear()
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def store(platform: Settings) -> LocalStore:
+    return LocalStore(platform.storage.root)
+
+
+@pytest.fixture(scope="session")
+def _empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database without content; making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("registry") / "mlflow.db"
+    Tracking(TrackingSettings(url=f"sqlite:///{path}")).aliased("none")
+    return path
+
+
+@pytest.fixture
+def tracking(platform: Settings, _empty_registry: Path) -> Tracking:
+    path = Path(platform.tracking.url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_empty_registry, path)
+    return Tracking(platform.tracking)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets; tests that need one are skipped where it is absent."""
+    folder = Path(os.environ.get("MILLRACE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent: set MILLRACE_DATA to the folder of data sets")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Iterator[None]:
+    """One temporary Prefect server for the session."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        # the harness would take a port that the system may give to a client at any time
+        patch("prefect.testing.utilities._find_available_port", lambda: find_free(25000, 25900)),
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _prefect_where_marked(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("prefect"):
+        request.getfixturevalue("prefect_api")

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import inspect
+
+from infra.database import ledger
+from infra.database.catalogue import Catalogue
+from infra.database.engine import open_database, upgrade
+from infra.database.ledger import Promotions, Releases
+from infra.database.routes import Route, Routes
+from infra.database.tables import metadata
+from infra.errors import (
+    DatasetNotFoundError,
+    DatasetRejectedError,
+    ServiceUnavailableError,
+    SmokeTestError,
+    SupersededError,
+)
+from infra.refs import DatasetRef, ModelRef
+from infra.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from infra.settings import Settings
+
+CHURN = ModelRef(name="churn", version=2)
+
+
+@pytest.fixture
+def engine(platform: Settings) -> Engine:
+    return open_database(platform.database)
+
+
+def add(catalogue: Catalogue, digest: str, name: str = "churn") -> DatasetRef:
+    return catalogue.add(
+        "default", name, source="f.csv", source_digest=digest, frame_digest="f" + digest, schema={}
+    ).ref
+
+
+def test_migrations_make_the_tables_the_code_expects(engine: Engine) -> None:
+    inspector = inspect(engine)
+
+    for table in metadata.tables.values():
+        made = {column["name"]: column["nullable"] for column in inspector.get_columns(table.name)}
+        assert made == {column.name: column.nullable for column in table.columns}
+
+
+def test_migrating_again_changes_nothing(engine: Engine) -> None:
+    upgrade(engine)
+    upgrade(engine)
+
+
+def test_versions_count_up_and_equal_bytes_are_one_version(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+
+    assert [add(catalogue, digest).version for digest in ("a", "b", "a", "c")] == [1, 2, 1, 3]
+    assert add(catalogue, "a", name="other").version == 1
+
+
+def test_uploads_at_once_get_a_version_each(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+
+    with ThreadPoolExecutor(8) as pool:
+        refs = list(pool.map(lambda n: add(catalogue, f"digest {n % 4}"), range(16)))
+
+    assert sorted({ref.version for ref in refs}) == [1, 2, 3, 4]
+
+
+def test_only_a_validated_version_is_trusted(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+    ref = add(catalogue, "a")
+
+    with pytest.raises(DatasetRejectedError, match="never validated"):
+        catalogue.trusted(ref)
+    catalogue.mark(ref, "rejected", ("age: out of range",))
+    with pytest.raises(DatasetRejectedError, match="age: out of range"):
+        catalogue.trusted(ref)
+    catalogue.mark(ref, "validated")
+    assert catalogue.trusted(ref).ref == catalogue.latest("default", "churn").ref == ref
+
+
+def test_an_unknown_version_is_answered_with_what_there_is(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+    add(catalogue, "a")
+
+    with pytest.raises(DatasetNotFoundError, match="there are: churn"):
+        catalogue.get(DatasetRef(name="chrun", version=1))
+
+
+def test_a_route_is_replaced_and_removed(engine: Engine) -> None:
+    routes = Routes(engine)
+    first, second = Route("churn", 1, "http://a", "p1"), Route("churn", 2, "http://b", "p2")
+
+    routes.put(first)
+    routes.put(second)
+    assert routes.all() == [second]
+    routes.remove("churn")
+    routes.remove("churn")
+    assert routes.get("churn") is None
+
+
+def test_one_release_of_a_version_runs_at_a_time(engine: Engine) -> None:
+    releases = Releases(engine)
+
+    with releases.attempt(CHURN, "production", None) as first:
+        with releases.attempt(CHURN, "production", None) as second:
+            assert (first, second) == (True, False)
+        assert releases.in_progress() == {"churn"}
+
+    assert releases.in_progress() == set()
+    assert releases.last(CHURN).state == "live"
+
+
+def test_claims_at_once_are_granted_to_one(engine: Engine) -> None:
+    releases = Releases(engine)
+
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda _: releases.claim(CHURN, "production", None), range(8)))
+
+    assert sum(claim is not None for claim in claims) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (SmokeTestError("churn v2", "other scores"), "failed"),
+        (SupersededError("churn v2", "production", "v3"), "superseded"),
+        (ServiceUnavailableError("the gateway", "refused"), "undone"),
+        (KeyboardInterrupt(), "undone"),
+    ],
+)
+def test_how_a_release_ended_is_kept(engine: Engine, error: BaseException, state: str) -> None:
+    releases = Releases(engine)
+
+    with pytest.raises(type(error)), releases.attempt(CHURN, "production", "run"):
+        raise error
+
+    assert releases.last(CHURN).state == state
+
+
+def test_a_killed_release_gives_its_claim_up(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    releases = Releases(engine)
+    assert releases.claim(CHURN, "production", "killed") is not None
+
+    monkeypatch.setattr(ledger, "ABANDONED_AFTER", timedelta(seconds=-1))
+
+    assert releases.claim(CHURN, "production", "next") is not None
+
+
+def test_decisions_are_appended(engine: Engine) -> None:
+    for promoted in (True, False):
+        Promotions(engine).record(
+            CHURN, "production", champion=1, promoted=promoted, reason="why", flow_run=None
+        )
+
+
+def test_a_database_that_is_away_is_transient(tmp_path: Path) -> None:
+    away = DatabaseSettings(url=f"postgresql+psycopg2://postgres:@/x?host={tmp_path}")
+
+    with pytest.raises(ServiceUnavailableError, match="database"):
+        Routes(open_database(away)).all()
