@@ -12,6 +12,8 @@ import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
 
 from infra.database.engine import open_database
 from infra.ports import find_free
@@ -105,9 +107,6 @@ def data_folder() -> Path:
 @pytest.fixture(scope="session")
 def prefect_api() -> Iterator[None]:
     """One temporary Prefect server for the session."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
     with (
         # the harness would take a port that the system may give to a client at any time
         patch("prefect.testing.utilities._find_available_port", lambda: find_free(25000, 25900)),

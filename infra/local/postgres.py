@@ -150,7 +150,7 @@ def _let_pass(path: Path) -> None:
 def _run(binary: str, *arguments: str, feed: str = "") -> None:
     user = _user()
     # a process that kept root's group would be judged by the group's rights, not by others'
-    groups = {"group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+    group = pwd.getpwnam(user).pw_gid if user else None
     result = subprocess.run(  # noqa: S603 - our own command
         [str(_binaries() / binary), *arguments],
         input=feed,
@@ -159,7 +159,8 @@ def _run(binary: str, *arguments: str, feed: str = "") -> None:
         cwd="/",
         user=user,
         check=False,
-        **groups,
+        group=group,
+        extra_groups=[] if user else None,
     )
     if result.returncode != 0:
         raise StackError(

@@ -141,7 +141,9 @@ class TestS3Store(ArtifactStoreContract):
         return open_store(s3)
 
     def test_a_wrong_secret_is_refused(self, s3: S3Storage) -> None:
-        with pytest.raises(ServiceUnavailableError, match="SignatureDoesNotMatch|AccessDenied|403"):
+        with pytest.raises(
+            ServiceUnavailableError, match=r"SignatureDoesNotMatch|AccessDenied|403"
+        ):
             open_store(s3.model_copy(update={"secret_key": s3.access_key, "bucket": "other"}))
 
     def test_a_store_that_is_away_is_transient(self, s3: S3Storage) -> None:

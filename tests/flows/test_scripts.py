@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.processes import Records
 from infra.provenance import ROOT
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def test_the_whole_road_from_the_command_line(tmp_path: Path, adult_csv: Path) -
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             check=True,
         )
-    from infra.processes import Records
-
     assert Records(tmp_path / ".millrace" / "serving" / "processes").alive() == []
 
 

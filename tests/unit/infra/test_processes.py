@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -68,7 +69,7 @@ def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
 def test_a_tree_is_stopped_with_its_leaves(started) -> None:
     started.append(subprocess.Popen(TREE))
     root = psutil.Process(started[0].pid)
-    wait_until(lambda: root.children())
+    wait_until(root.children)
     leaf = root.children()[0]
 
     stop_tree(root, grace_seconds=1.0)
@@ -148,8 +149,6 @@ def test_a_section_survives_percent_signs(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_is_not_free_and_its_holder_is_named() -> None:
-    import socket
-
     with socket.socket() as server:
         server.bind((LOOPBACK, find_free(20000, 20999)))
         server.listen()

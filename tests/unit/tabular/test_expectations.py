@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from tasks.tabular.expectations import check, draft
 from tasks.tabular.schema import infer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @pytest.fixture
