@@ -23,14 +23,14 @@ Port = Annotated[int, Field(ge=1024, le=65535)]
 INSECURE = "insecure"
 
 
-class LocalStorage(BaseModel, frozen=True, validate_default=True):
+class LocalStorage(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """Artifacts under a directory: development and tests."""
 
     kind: Literal["local"] = "local"
     root: AbsolutePath = Path(".millrace/store")
 
 
-class S3Storage(BaseModel, frozen=True, validate_default=True):
+class S3Storage(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """Artifacts in a bucket of AWS, MinIO, Ceph or any other S3 endpoint."""
 
     kind: Literal["s3"] = "s3"
@@ -43,13 +43,13 @@ class S3Storage(BaseModel, frozen=True, validate_default=True):
     timeout_seconds: float = Field(default=10.0, gt=0, description="per request")
 
 
-class DatabaseSettings(BaseModel, frozen=True, validate_default=True):
+class DatabaseSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """Catalogue, routes and ledger."""
 
     url: str = Field(default="sqlite:///.millrace/millrace.db", description="SQLAlchemy URL")
 
 
-class TrackingSettings(BaseModel, frozen=True, validate_default=True):
+class TrackingSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """MLflow: runs, versions, aliases."""
 
     url: str = Field(default="sqlite:///.millrace/mlflow.db", description="tracking and registry")
@@ -59,13 +59,13 @@ class TrackingSettings(BaseModel, frozen=True, validate_default=True):
     )
 
 
-class OrchestratorSettings(BaseModel, frozen=True, validate_default=True):
+class OrchestratorSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """Prefect, as the gateway sees it."""
 
     url: str | None = Field(default=None, description="API URL; none: flows run in-process only")
 
 
-class GatewaySettings(BaseModel, frozen=True, validate_default=True):
+class GatewaySettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """The front door."""
 
     url: str | None = Field(default=None, description="base URL; none: no gateway runs")
@@ -81,7 +81,7 @@ class GatewaySettings(BaseModel, frozen=True, validate_default=True):
     )
 
 
-class ServingSettings(BaseModel, frozen=True, validate_default=True):
+class ServingSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """Model servers."""
 
     home: AbsolutePath = Path(".millrace/serving")
@@ -94,7 +94,7 @@ class ServingSettings(BaseModel, frozen=True, validate_default=True):
     drain_seconds: float = Field(default=2.0, ge=0, description="old server stays this long")
 
 
-class StackSettings(BaseModel, frozen=True, validate_default=True):
+class StackSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """The embedded stack on one machine."""
 
     home: AbsolutePath = Path(".millrace")

@@ -23,7 +23,8 @@ class Divergence:
     """What must happen so that traffic follows the registry again.
 
     `failing` versions hold the alias but failed their release for a reason that time does not
-    cure; setting the alias again tries once more. `strays` are servers nobody routes to.
+    cure, or again and again; setting the alias again tries once more. `strays` are servers
+    nobody routes to.
     """
 
     to_release: tuple[ModelRef, ...]
@@ -69,9 +70,9 @@ def find_divergence(alias: str) -> Divergence:
         except ModelNotFoundError as error:
             failing.append(str(error))
             continue
-        last = releases.last(model)
-        if last is not None and last.state == "failed":
-            failing.append(f"{model}: {last.reason}")
+        reason = releases.given_up(model)
+        if reason is not None:
+            failing.append(f"{model}: {reason}")
         else:
             to_release.append(model)
     wanted = {route.program for route in routes.values()}

@@ -25,8 +25,8 @@ from infra.tracking import Tracking
 from tasks.retries import if_transient
 from tasks.tabular import leaderboard, packing, problem, search, splitting
 from tasks.tabular.evidence import SAMPLE_ROWS, Evidence, json_rows
-from tasks.tabular.learners import predict_scores, select
-from tasks.tabular.metrics import choose, evaluate
+from tasks.tabular.learners import LearnerName, predict_scores, select
+from tasks.tabular.metrics import MetricName, choose, evaluate
 from tasks.tabular.schema import Schema, conform
 
 
@@ -40,12 +40,12 @@ class TrainingRequest(BaseModel, frozen=True):
     budget_seconds: float = Field(
         default=60.0, ge=1, le=86_400, title="Search budget (seconds)", description="Wall clock"
     )
-    metric: str | None = Field(
+    metric: MetricName | None = Field(
         default=None,
         title="Metric",
         description="scikit-learn's name; the problem's usual if empty",
     )
-    learners: tuple[str, ...] = Field(
+    learners: tuple[LearnerName, ...] = Field(
         default=(), title="Learners", description="Only these; all if empty"
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(

@@ -28,6 +28,10 @@ ABANDONED_AFTER = timedelta(minutes=3)
 """A release that runs longer was killed: another may take its place."""
 
 
+PATIENCE = 5
+"""Attempts in a row that time did not cure before reconciliation leaves a version alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """One attempt to bring a version behind its alias."""
@@ -134,6 +138,26 @@ class Releases:
         query = select(releases.c.model).where(releases.c.state == "running", fresh)
         with transaction(self._engine) as connection:
             return set(connection.scalars(query))
+
+    def given_up(self, model: ModelRef) -> str | None:
+        """Return why a version should not be tried again unasked, or None if it may be.
+
+        Either its newest attempt failed for a reason that time does not cure, or time did
+        not cure it in `PATIENCE` attempts in a row.
+        """
+        last = self.last(model)
+        if last is None or last.state not in {"failed", "undone"}:
+            return None
+        query = (
+            select(releases.c.state)
+            .where(releases.c.model == model.registered_name, releases.c.version == model.version)
+            .order_by(releases.c.id.desc())
+            .limit(PATIENCE)
+        )
+        with transaction(self._engine) as connection:
+            states = list(connection.scalars(query))
+        stubborn = states == ["undone"] * PATIENCE
+        return last.reason if last.state == "failed" or stubborn else None
 
     def last(self, model: ModelRef) -> Release | None:
         """Return the newest attempt for this model version."""

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -30,10 +31,9 @@ def main(arguments: list[str]) -> int:
     demo.add_argument("--budget", type=float, default=30.0, help="search seconds")
     given = parser.parse_args(arguments)
 
-    stack = Stack(Settings())
     try:
-        return _COMMANDS[given.command](stack, given)
-    except PlatformError as error:
+        return _COMMANDS[given.command](Stack(Settings()), given)
+    except (PlatformError, ValidationError) as error:
         Console(stderr=True).print(f"error: {error}", style="red", highlight=False, markup=False)
         return 1
 

@@ -37,10 +37,19 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parent / "data" / "adult.csv.gz"
 TARGET = "income"
-DEPLOYMENT = "run-lifecycle/on-demand"
+DEPLOYMENT = "run-lifecycle/from-file-to-endpoint"
 _POLL_SECONDS = 0.5
 _INFO = 20
 _LEADERS = 5
+_MECHANICS = (
+    "Worker ",
+    "Running ",
+    "Executing deployment step",
+    "Deployment step",
+    "All deployment steps",
+    "Finished in state Completed",
+)
+"""How Prefect's own lines about starting and ending begin: not news to somebody who waits."""
 
 
 def run_demo(stack: Stack, console: Console, *, data: Path, target: str, budget: float) -> None:
@@ -74,7 +83,7 @@ def run_demo(stack: Stack, console: Console, *, data: Path, target: str, budget:
         leaders = json.loads(_artifact(client, f"leaderboard-{key}"))
         prediction = _fenced_json(_artifact(client, f"prediction-default-{key}"))
     console.print(_table("Lifecycle", stages))
-    console.print(_table("Leaderboard", leaders[:_LEADERS]))
+    console.print(_table("Leaderboard", [_brief(line) for line in leaders[:_LEADERS]]))
     _print_prediction(console, prediction)
     _print_addresses(stack, console, prediction)
 
@@ -86,7 +95,7 @@ def _follow(client: SyncPrefectClient, run_id: UUID, console: Console) -> FlowRu
         while True:
             run = client.read_flow_run(run_id)
             for line in _new_lines(client, run_id, seen):
-                console.print(line, highlight=False, markup=False)
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
             if run.state is not None and run.state.is_final():
                 return run
             status.update(f"{run.state_name}: {run.name}")
@@ -106,10 +115,10 @@ def _new_lines(client: SyncPrefectClient, run_id: UUID, seen: set[UUID]) -> Iter
         limit=200,
     )
     for log in sorted(logs, key=lambda each: each.timestamp):
-        if log.id not in seen:
-            seen.add(log.id)
-            text = log.message.splitlines()[0] if log.message else ""
+        text = log.message.splitlines()[0] if log.message else ""
+        if log.id not in seen and not text.startswith(_MECHANICS):
             yield f"  {log.timestamp:%H:%M:%S}  {text}"
+        seen.add(log.id)
 
 
 def _artifact(client: SyncPrefectClient, key: str) -> str:
@@ -126,6 +135,15 @@ def _artifact(client: SyncPrefectClient, key: str) -> str:
 def _fenced_json(markdown: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(markdown.removeprefix("```json\n").removesuffix("\n```"))
     return content
+
+
+def _brief(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a leaderboard line without its long columns; the artifact has them."""
+    return {
+        key: round(value, 5) if isinstance(value, float) else value
+        for key, value in line.items()
+        if key not in {"parameters", "error"}
+    }
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:

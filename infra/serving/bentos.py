@@ -53,6 +53,7 @@ def build(
             shutil.copy(TEMPLATE / each, context)
         shutil.copytree(model_files, context / "model")
         (context / "manifest.json").write_text(json.dumps(manifest))
+        (context / "README.md").write_text(_readme(manifest))
         (context / "requirements.txt").write_text("\n".join(requirements) + "\n")
         command = [sys.executable, "-m", "bentoml", "build", "--name", name, "--version", version]
         for key, value in labels.items():
@@ -70,6 +71,28 @@ def build(
         last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
         raise BuildError(f"{name} {version}", last)
     return finished
+
+
+def _readme(manifest: Mapping[str, Any]) -> str:
+    """Return what the model's Swagger page says above its endpoints."""
+    problem, columns = manifest["problem"], manifest["schema"]["columns"]
+    rows = [
+        f"| `{each['name']}` | {each['kind']} | {'may be missing' if each['nullable'] else ''} |"
+        for each in columns
+    ]
+    classes = ", ".join(f"`{each}`" for each in problem["classes"])
+    return "\n".join(
+        [
+            f"# {manifest['model']} v{manifest['version']}",
+            f"Predicts `{problem['target']}`" + (f": {classes}." if classes else "."),
+            "",
+            "`POST /predict` takes named rows; its example can be sent as it is.",
+            "",
+            "| column | kind | |",
+            "|---|---|---|",
+            *rows,
+        ]
+    )
 
 
 def serve_command(bento: Path, port: int) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from catboost import CatBoostClassifier, CatBoostError, CatBoostRegressor
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from tasks.tabular.problem import Problem
     from tasks.tabular.schema import Schema
+
+LearnerName = Literal["logistic_regression", "lightgbm", "xgboost", "catboost", "random_forest"]
+"""The names of `LEARNERS`, for forms (a test compares them)."""
 
 Params = dict[str, int | float | str | None]
 

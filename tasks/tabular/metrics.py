@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
     from tasks.tabular.problem import Problem
 
+MetricName = Literal[
+    "roc_auc",
+    "average_precision",
+    "neg_log_loss",
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "neg_root_mean_squared_error",
+    "neg_mean_absolute_error",
+    "r2",
+]
+"""The names of `METRICS`, for forms (a test compares them)."""
+
 Needs = Literal["scores", "labels"]
 
 

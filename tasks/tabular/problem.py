@@ -73,6 +73,8 @@ def identify(frame: pd.DataFrame, target: str) -> Problem:
         raise TargetError(target, "no other column holds more than one value")
     if len(values) < MIN_ROWS:
         raise TargetError(target, f"{len(values)} rows have a value, {MIN_ROWS} are needed")
+    if infer(values.to_frame()).columns[0].kind == "datetime":
+        raise TargetError(target, "it is a date")
     if _is_quantity(values):
         return Problem("regression", target)
     if len(counts) > MAX_CLASSES:

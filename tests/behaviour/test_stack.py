@@ -41,7 +41,7 @@ def model(
     path = tmp_path_factory.mktemp("data") / "adult.csv"
     adult.to_csv(path, index=False)
     run = running.start_run(
-        "run-lifecycle/on-demand",
+        "run-lifecycle/from-file-to-endpoint",
         source=str(path),
         request={"target": "income", "budget_seconds": 3, "learners": ["lightgbm"]},
     )
@@ -90,7 +90,7 @@ def test_starting_again_changes_nothing(running: RunningStack, model: str) -> No
 
 
 def test_bad_input_fails_the_run_with_its_sentence(running: RunningStack) -> None:
-    state = running.finish(running.start_run("prepare-dataset/on-demand", source="/no/file.csv"))
+    state = running.finish(running.start_run("prepare-dataset/from-file", source="/no/file.csv"))
 
     assert state["type"] == "FAILED"
     assert "ingest: there is no file /no/file.csv" in state["message"]

@@ -145,6 +145,19 @@ def test_how_a_release_ended_is_kept(engine: Engine, error: BaseException, state
     assert releases.last(CHURN).state == state
 
 
+def test_what_time_does_not_cure_is_given_up(engine: Engine) -> None:
+    releases = Releases(engine)
+    outcomes = []
+    for _ in range(ledger.PATIENCE):
+        outcomes.append(releases.given_up(CHURN))
+        releases.finish(releases.claim(CHURN, "production", None), "undone", "no answer")
+
+    assert outcomes == [None] * ledger.PATIENCE
+    assert releases.given_up(CHURN) == "no answer"
+    releases.finish(releases.claim(CHURN, "production", None), "live")
+    assert releases.given_up(CHURN) is None
+
+
 def test_a_killed_release_gives_its_claim_up(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from tasks.tabular.expectations import check, draft
 from tasks.tabular.schema import infer
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd

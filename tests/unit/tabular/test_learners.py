@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import get_args
 
 import numpy as np
 import optuna
@@ -10,7 +11,14 @@ from sklearn.linear_model import LogisticRegression
 
 from tasks.tabular.coding import CodedClassifier
 from tasks.tabular.errors import UnknownNameError
-from tasks.tabular.learners import LEARNERS, OPTIONAL_PACKAGES, make_model, predict_scores, select
+from tasks.tabular.learners import (
+    LEARNERS,
+    OPTIONAL_PACKAGES,
+    LearnerName,
+    make_model,
+    predict_scores,
+    select,
+)
 from tasks.tabular.problem import identify
 from tasks.tabular.schema import conform, infer
 
@@ -70,6 +78,10 @@ def test_learners_are_selected_cheapest_first() -> None:
 def test_an_unknown_learner_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean lightgbm"):
         select(("lightgmb",))
+
+
+def test_forms_offer_every_learner() -> None:
+    assert get_args(LearnerName) == tuple(LEARNERS)
 
 
 def test_optional_packages_are_learners_too() -> None:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
 from tasks.tabular.errors import UnknownNameError
-from tasks.tabular.metrics import METRICS, choose, evaluate
+from tasks.tabular.metrics import METRICS, MetricName, choose, evaluate
 from tasks.tabular.problem import Problem
 
 BINARY = Problem("binary", "y", ("no", "yes"))
 THREE = Problem("multiclass", "y", ("a", "b", "c"))
 REGRESSION = Problem("regression", "y")
+
+
+def test_forms_offer_every_metric() -> None:
+    assert get_args(MetricName) == tuple(METRICS)
 
 
 def test_each_problem_has_a_usual_metric() -> None:

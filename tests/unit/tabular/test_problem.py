@@ -58,6 +58,7 @@ def test_a_problem_survives_json() -> None:
         pytest.param([f"text {n}" for n in range(100)], "100 different texts", id="free text"),
         pytest.param(["a"] * 98 + ["b"] * 2, "class 'b' has 2 rows", id="rare class"),
         pytest.param(["a", "b"] * 10, "20 rows", id="few rows"),
+        pytest.param(pd.date_range("2024", periods=100), "it is a date", id="date"),
     ],
 )
 def test_a_hopeless_target_is_refused(target: object, says: str) -> None:
