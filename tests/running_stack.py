@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import httpx
 import mlflow
@@ -22,8 +25,7 @@ from infra.provenance import ROOT
 from infra.settings import ServingSettings, Settings, StackSettings, TrackingSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 120.0, poll: float = 0.1) -> Any:
@@ -209,6 +211,9 @@ ROW = {
 }
 
 
-def new_home(folder: Path) -> Path:
-    """A short folder: sockets have short paths."""
-    return folder / uuid4().hex[:6]
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A folder outside pytest's own, which every new session closes to PostgreSQL's user."""
+    folder = Path(tempfile.mkdtemp(prefix="millrace-"))
+    yield folder / "home"
+    shutil.rmtree(folder, ignore_errors=True)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from infra.ports import LOOPBACK, is_free
-from tests.running_stack import ROW, RunningStack, new_home, wait_until
+from tests.running_stack import ROW, RunningStack, temporary_home, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,12 +25,13 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    stack = RunningStack(new_home(tmp_path_factory.mktemp("stack")))
-    started = stack.command("up")
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield stack
-    stack.command("down")
+def running() -> Iterator[RunningStack]:
+    with temporary_home() as home:
+        stack = RunningStack(home)
+        started = stack.command("up")
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield stack
+        stack.command("down")
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +215,7 @@ def test_a_crashed_stack_is_named_cleaned_and_started_again(
 
 
 def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
-    stack = RunningStack(new_home(tmp_path))
+    stack = RunningStack(tmp_path / "home")
     with socket.socket() as squatter:
         squatter.bind((LOOPBACK, stack.ports["mlflow_port"]))
         squatter.listen()

@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.running_stack import ROW, RunningStack, new_home, wait_until
+from tests.running_stack import ROW, RunningStack, temporary_home, wait_until
 
 if TYPE_CHECKING:
     import subprocess
@@ -39,10 +39,11 @@ def _only_when_asked(benchmark: BenchmarkFixture) -> None:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
-    stack = RunningStack(new_home(tmp_path_factory.mktemp("bench")))
-    yield stack
-    stack.command("down")
+def running() -> Iterator[RunningStack]:
+    with temporary_home() as home:
+        stack = RunningStack(home)
+        yield stack
+        stack.command("down")
     table = Table("figure", "median", "bar", title=f"{ROUNDS} rounds, {_machine()}")
     for figure, seconds, bar in FIGURES:
         table.add_row(figure, f"{seconds:.1f} s", bar)
