@@ -63,10 +63,10 @@ def release_model(
                 await_server(server)
                 smoke_test(model, server)
                 previous = switch_traffic(model, alias, server)
+            if previous is not None:
+                retire_server(previous)
     except SupersededError as error:
         return ReleaseReport(model, "superseded", reason=str(error))
-    if previous is not None:
-        retire_server(previous)
     return ReleaseReport(model, "released", server.url)
 
 

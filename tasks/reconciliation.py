@@ -9,10 +9,11 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
-from infra.database.routes import Routes
+from infra.database.routes import Route, Routes
 from infra.errors import ModelNotFoundError
 from infra.refs import ModelRef
 from infra.serving import bentos, open_servers, switching
+from infra.serving.protocol import ModelServers
 from infra.settings import get_settings
 from infra.tracking import Tracking
 from tasks.retries import if_transient
@@ -53,39 +54,22 @@ def find_divergence(alias: str) -> Divergence:
     engine = open_database(settings.database)
     switching.check(settings)
     releases, servers = Releases(engine), open_servers(settings.serving)
+    # in this order, so that the server of a release that begins or ends meanwhile is no stray
+    programs = servers.programs()
     busy = releases.in_progress()
     routes = {route.model: route for route in Routes(engine).all()}
-    to_release: list[ModelRef] = []
-    failing: list[str] = []
-    for name, version in Tracking(settings.tracking).aliased(alias).items():
-        route = routes.get(name)
-        if name in busy or (
-            route is not None
-            and route.version == version
-            and (servers.is_running(route.program) or bentos.is_ready(route.url))
-        ):
-            continue
-        try:
-            model = ModelRef.from_registered(name, version)
-        except ModelNotFoundError as error:
-            failing.append(str(error))
-            continue
-        reason = releases.given_up(model)
-        if reason is not None:
-            failing.append(f"{model}: {reason}")
-        else:
-            to_release.append(model)
-    wanted = {route.program for route in routes.values()}
-    strays = [
-        program
-        for program in servers.programs()
-        if program not in wanted and not any(program.startswith(f"model-{m}-v") for m in busy)
-    ]
-    divergence = Divergence(tuple(to_release), tuple(failing), tuple(strays))
+    wanted = Tracking(settings.tracking).aliased(alias)
+    unserved = {
+        name: version
+        for name, version in wanted.items()
+        if name not in busy and not _serves(routes.get(name), version, servers)
+    }
+    to_release, failing = _sort(unserved, releases)
+    strays = _strays(programs, routes, busy)
     get_run_logger().info(
         "%d to release, %d failing, %d strays", len(to_release), len(failing), len(strays)
     )
-    return divergence
+    return Divergence(to_release, failing, strays)
 
 
 @task(cache_policy=NO_CACHE)
@@ -95,3 +79,39 @@ def stop_strays(programs: tuple[str, ...]) -> None:
     for program in programs:
         servers.stop(program)
         get_run_logger().info("stopped %s", program)
+
+
+def _serves(route: Route | None, version: int, servers: ModelServers) -> bool:
+    """Whether a route leads to the version, on a server that runs or is being restarted."""
+    if route is None or route.version != version:
+        return False
+    return servers.is_running(route.program) or bentos.is_ready(route.url)
+
+
+def _sort(
+    unserved: dict[str, int], releases: Releases
+) -> tuple[tuple[ModelRef, ...], tuple[str, ...]]:
+    """Tell versions to release from those that were given up or are not ours."""
+    to_release: list[ModelRef] = []
+    failing: list[str] = []
+    for name, version in unserved.items():
+        try:
+            model = ModelRef.from_registered(name, version)
+        except ModelNotFoundError as error:
+            failing.append(str(error))
+            continue
+        reason = releases.given_up(model)
+        if reason is None:
+            to_release.append(model)
+        else:
+            failing.append(f"{model}: {reason}")
+    return tuple(to_release), tuple(failing)
+
+
+def _strays(programs: list[str], routes: dict[str, Route], busy: set[str]) -> tuple[str, ...]:
+    """Return the servers no route leads to, except those of models being released now."""
+    used = {route.program for route in routes.values()}
+    starting = tuple(f"model-{model}-v" for model in busy)
+    return tuple(
+        program for program in programs if program not in used and not program.startswith(starting)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from infra.launcher import bare_environment
+from infra.launcher import MARK, bare_environment
 from infra.processes import Records, stop_tree
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class DetachedServers:
 
     def __init__(self, home: Path) -> None:
         self._logs = home / "logs"
-        self._records = Records(home / "processes")
+        self._folder = home / "processes"
+        self._records = Records(self._folder)
 
     def start(self, program: str, command: Sequence[str]) -> Path:
         """Start the process in a session of its own."""
@@ -35,7 +36,7 @@ class DetachedServers:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=bare_environment(),
+                env=bare_environment() | {MARK: f"{self._folder}:{program}"},
             )
         self._records.add(program, process.pid)
         return log

@@ -37,19 +37,16 @@ def run(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProce
 def test_the_whole_road_from_the_command_line(tmp_path: Path, adult_csv: Path) -> None:
     walked = run(tmp_path, "flows.lifecycle", str(adult_csv), "--target", "income", "--budget", "2")
 
-    try:
-        assert walked.returncode == 0, walked.stderr[-2000:]
-        last = walked.stdout.splitlines()[-1]
-        assert "stage='release'" in last
-        assert "'prediction': '" in last
-    finally:
-        subprocess.run(
-            [sys.executable, "-m", "infra.local", "down"],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-        )
-    assert Records(tmp_path / ".millrace" / "serving" / "processes").alive() == []
+    servers = Records(tmp_path / ".millrace" / "serving" / "processes").alive()
+    stopped = run(tmp_path, "infra.local", "down")
+
+    assert walked.returncode == 0, walked.stderr[-2000:]
+    last = walked.stdout.splitlines()[-1]
+    assert "stage='release'" in last
+    assert "'prediction': '" in last
+    assert len(servers) == 1
+    assert stopped.returncode == 0
+    assert servers[0].process() is None
 
 
 @pytest.mark.parametrize(
