@@ -53,7 +53,7 @@ def bootstrap(stack: Stack, tell: Callable[[str], None]) -> None:
         get_client(sync_client=True) as client,
     ):
         _ensure_pools(client, stack.layout.settings.stack.worker_limit)
-        stack.start_worker()
+        stack.start_workers()
         _deploy(environment)
         tell("flows are deployed")
         for automation in _automations(client):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from infra.local.stack import SUPERVISOR, WORKER, Stack
+from infra.local.stack import SUPERVISOR, Stack
 from infra.processes import Records
 from infra.settings import Settings
 
@@ -23,7 +23,7 @@ def main() -> None:
     stack.spawn()
     while not stack.supervisor.is_running():
         time.sleep(_POLL_SECONDS)
-    stack.supervisor.start(WORKER)
+    stack.start_workers()
 
 
 if __name__ == "__main__":

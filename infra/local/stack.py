@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -36,6 +37,7 @@ carries it after a stop is left over."""
 WORKER = "worker"
 SENTINEL = "sentinel"
 SUPERVISOR = "supervisord"
+_GPU = Path("/dev/nvidia0")
 _START_SECONDS = 120.0
 _STOP_SECONDS = 40.0
 _POLL_SECONDS = 0.2
@@ -102,9 +104,11 @@ class Stack:
             )
         Records(self.layout.records).add(SUPERVISOR, process.pid)
 
-    def start_worker(self) -> None:
-        """Start the worker, once its pool is there."""
-        self.supervisor.start(WORKER)
+    def start_workers(self) -> None:
+        """Start the workers, once their pools are there."""
+        for state in self.supervisor.states():
+            if state.name.startswith(WORKER):
+                self.supervisor.start(state.name)
 
     def stop(self) -> None:
         """Stop every program and leave no process, socket or record."""
@@ -214,23 +218,28 @@ class Stack:
         local = ("--host", "127.0.0.1", "--port")
         artifacts = str(layout.settings.tracking.artifacts)
         mlflow = ("--workers", "1", "--serve-artifacts", "--artifacts-destination", artifacts)
-        worker = ("--type", "process", "--name", "worker-cpu", "--limit", str(stack.worker_limit))
+        worker = (*python, "prefect", "worker", "start", "--type", "process", "--pool")
         commands = {
             "prefect": (*python, "prefect", "server", "start", *local, str(stack.prefect_port)),
             "mlflow": (*python, "mlflow", "server", *local, str(stack.mlflow_port), *mlflow),
             "gateway": (*python, "infra.gateway"),
-            WORKER: (*python, "prefect", "worker", "start", "--pool", "cpu", *worker),
+            WORKER: (*worker, "cpu", "--name", "worker-cpu", "--limit", str(stack.worker_limit)),
+            f"{WORKER}-gpu": (*worker, "gpu", "--name", "worker-gpu", "--limit", "1"),
             SENTINEL: (*python, "infra.local.sentinel"),
         }
-        absent = {"prefect": not layout.runs_prefect, "mlflow": not layout.runs_mlflow}
+        absent = {
+            "prefect": not layout.runs_prefect,
+            "mlflow": not layout.runs_mlflow,
+            f"{WORKER}-gpu": not _GPU.exists(),
+        }
         programs = [
             Program(
                 name,
                 command,
                 layout.logs / f"{name}.log",
                 layout.records,
-                autostart=name != WORKER,  # its pool must be there first
-                alone=name != WORKER,  # runs outlive their worker and finish
+                autostart=not name.startswith(WORKER),  # its pool must be there first
+                alone=not name.startswith(WORKER),  # runs outlive their worker and finish
             )
             for name, command in commands.items()
             if not absent.get(name)

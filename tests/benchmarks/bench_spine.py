@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -120,38 +121,25 @@ def bench_file_to_prediction(
     take(benchmark, "10,000 x 14 rows, 20 s search: file to prediction", "<= 75 s", road)
 
 
-def _runs(running: RunningStack) -> int:
-    return len(running.runs_of("release-model"))
-
-
-def bench_alias_to_run(benchmark: BenchmarkFixture, running: RunningStack) -> None:
-    version: list[int] = []
-    before: list[int] = []
-
-    def prepare() -> None:
-        wait_until(lambda: not running.stack.supervisor.is_running() or running.is_well())
-        version[:] = [running.copy_version("adult0", 1)]
-        before[:] = [_runs(running)]
-
-    def set_alias() -> None:
-        running.registry.set_registered_model_alias("adult0", "production", str(version[0]))
-        wait_until(lambda: _runs(running) > before[0], poll=0.02)
-
-    take(benchmark, "alias set to run created", "<= 1 s", set_alias, before=prepare)
-
-
 def bench_alias_to_answer(benchmark: BenchmarkFixture, running: RunningStack) -> None:
+    """Time both: until Prefect has created the run, by its own clock, and until it answers."""
     version: list[int] = []
+    to_run: list[float] = []
 
     def prepare() -> None:
         time.sleep(15)  # the release of the figure before is over
         version[:] = [running.copy_version("adult0", 1)]
 
     def set_alias() -> None:
+        began = time.time()
         running.registry.set_registered_model_alias("adult0", "production", str(version[0]))
         wait_until(lambda: running.version_served("adult0", ROW) == version[0])
+        created = [run["created"] for run in running.runs_of("release-model")]
+        after = [datetime.fromisoformat(each).timestamp() - began for each in created]
+        to_run.append(min(each for each in after if each > 0))
 
     take(benchmark, "alias set to new version answering", "<= 20 s", set_alias, before=prepare)
+    FIGURES.append(("alias set to run created", statistics.median(to_run), "<= 1 s"))
 
 
 def bench_missed_webhook(benchmark: BenchmarkFixture, running: RunningStack) -> None:
