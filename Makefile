@@ -50,7 +50,7 @@ hooks: $(VENV)/.developed ## have git run `make check` before every commit
 	@$(BIN)/pre-commit install
 
 clean: ## stop the stack and delete the environment and everything it kept
-	@test ! -x $(BIN)/python || $(BIN)/python -m infra.local down
+	@test ! -f $(VENV)/.installed || $(BIN)/python -m infra.local down
 	rm -rf $(VENV) .millrace .millrace-bench.json .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/uv:

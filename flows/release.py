@@ -58,8 +58,9 @@ def release_model(
         with releases.attempt(model, alias, flow_run.get_id()) as claimed:
             if not claimed:
                 return ReleaseReport(model, "in progress elsewhere")
-            with transaction():
-                server = launch_server(model, build_bento(model))
+            bento = build_bento(model)
+            with transaction():  # its tasks are not retried: a failed try undoes the whole block
+                server = launch_server(model, bento)
                 await_server(server)
                 smoke_test(model, server)
                 previous = switch_traffic(model, alias, server)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prefect.exceptions import ParameterTypeError
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from pydantic import ValidationError
 
@@ -64,7 +65,7 @@ def run(arguments: argparse.ArgumentParser, call: Callable[[argparse.Namespace],
     try:
         with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
             outcome = call(given)
-    except (TabularError, PlatformError, ValidationError) as error:
-        sys.stderr.write(f"error: {error}\n")
+    except (TabularError, PlatformError, ValidationError, ParameterTypeError) as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         sys.exit(1)
     sys.stdout.write(f"{outcome}\n")

@@ -10,8 +10,8 @@
   + DatasetRejectedError
   + DatasetNameError
   + ModelNotFoundError
-  + ModelNameError
   + EvidenceMissingError
+  + ChampionChangedError
   + ReproductionError
   + BuildError
   + SmokeTestError
@@ -171,6 +171,25 @@ class EvidenceMissingError(PlatformError):
         return (
             f"{self.model} has no {self.missing}: it was not registered by Millrace, so nothing "
             "proves what it should answer; train and register it with `train_model`"
+        )
+
+
+class ChampionChangedError(PlatformError):
+    """The alias moved while a challenger was being compared with who held it."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, model: str, alias: str, judged: int | None, current: int | None) -> None:
+        super().__init__(model, alias, judged, current)
+        self.model = model
+        self.alias = alias
+        self.judged = judged
+        self.current = current
+
+    def __str__(self) -> str:
+        return (
+            f"promote: {self.model} was compared with version {self.judged}, and {self.alias} "
+            f"points to version {self.current} by now; run the promotion again"
         )
 
 

@@ -46,7 +46,7 @@ class ModelRef(BaseModel, frozen=True):
     def from_registered(cls, registered_name: str, version: int) -> ModelRef:
         """Read an MLflow name back into a reference, or raise `ModelNotFoundError`."""
         match = re.fullmatch(r"(?:([a-z0-9_]{1,100})\.)?([a-z0-9_]{1,100})", registered_name)
-        if match is None:
+        if match is None or match[1] == DEFAULT_PROJECT:  # which stays implicit
             raise ModelNotFoundError(f"model named by Millrace's rules as {registered_name!r}")
         return cls(project=match[1] or DEFAULT_PROJECT, name=match[2], version=version)
 

@@ -90,7 +90,7 @@ class ServingSettings(BaseModel, frozen=True, extra="forbid", validate_default=T
     )
     first_port: Port = 21000
     last_port: Port = 21999
-    start_timeout_seconds: float = Field(default=60.0, gt=0)
+    start_timeout_seconds: float = Field(default=60.0, gt=0, le=180)
     drain_seconds: float = Field(default=2.0, ge=0, description="old server stays this long")
 
 
@@ -105,7 +105,9 @@ class StackSettings(BaseModel, frozen=True, extra="forbid", validate_default=Tru
     prefect_port: Port = 4200
     mlflow_port: Port = 5000
     gateway_port: Port = 8000
-    worker_limit: int = Field(default=4, ge=1, description="flow runs at the same time")
+    worker_limit: int = Field(
+        default=4, ge=2, description="flow runs at the same time: a training and its release"
+    )
 
 
 class Settings(BaseSettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,10 @@ from mlflow.protos.databricks_pb2 import (
     INTERNAL_ERROR,
     INVALID_PARAMETER_VALUE,
     RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
     ErrorCode,
 )
+from requests import RequestException
 
 from infra.errors import EvidenceMissingError, ModelNotFoundError, ServiceUnavailableError
 from infra.refs import ModelRef
@@ -63,9 +65,11 @@ class Tracking:
         try:
             yield run_id
         except BaseException:
-            self._client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
+            with suppress(MlflowException):  # the error that ended the run is the one to tell
+                self._client.set_terminated(run_id, RunStatus.to_string(RunStatus.FAILED))
             raise
-        self._client.set_terminated(run_id)
+        with _errors(f"run {run_id}"):
+            self._client.set_terminated(run_id)
 
     def log_candidate(
         self,
@@ -286,10 +290,11 @@ class Tracking:
                 raise
 
     def _artifact(self, run_id: str, path: str) -> Path:
-        try:
+        with _errors(f"run {run_id}"):
+            there = self._client.list_artifacts(run_id, str(Path(path).parent))
+            if path not in {each.path for each in there}:
+                raise EvidenceMissingError(f"run {run_id}", path)
             return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
-        except (MlflowException, OSError) as error:
-            raise EvidenceMissingError(f"run {run_id}", path) from error
 
 
 @contextmanager
@@ -300,6 +305,9 @@ def _errors(subject: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
             raise ModelNotFoundError(subject) from error
-        if error.error_code == ErrorCode.Name(INTERNAL_ERROR) and "API request" in str(error):
+        silent = error.error_code == ErrorCode.Name(INTERNAL_ERROR) and "API request" in str(error)
+        if silent or error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE):
             raise ServiceUnavailableError("MLflow", str(error).splitlines()[0][:200]) from error
         raise
+    except RequestException as error:
+        raise ServiceUnavailableError("MLflow", str(error)[:200]) from error

@@ -46,12 +46,11 @@ def ingest_dataset(source: str, project: str, name: str, target: str | None = No
     table = reading.read_table(Path(source))
     if target is not None:
         problem.identify(table.frame, target)
-    write_blob(store, "raw", Path(source).read_bytes())
     version = catalogue.add(
         project,
         name,
         source=source,
-        source_digest=table.digest,
+        source_digest=write_blob(store, "raw", table.content),
         frame_digest=write_frame(store, table.frame),
         schema=schema.infer(table.frame).to_json(),
     )

@@ -40,7 +40,7 @@ def profile_dataset(dataset: DatasetRef) -> profiling.ProfileReport:
     report = profiling.profile(frame, Schema.from_json(version.schema))
     store.write(f"profiles/{version.frame_digest}.json", json.dumps(report.to_json()).encode())
     create_table_artifact(
-        key=f"profile-{dataset.name}".replace("_", "-"),
+        key=f"profile-{dataset.project}-{dataset.name}".replace("_", "-"),
         table=[
             {
                 "column": each.name,

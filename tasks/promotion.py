@@ -13,13 +13,14 @@ from prefect.runtime import flow_run
 from infra.database.catalogue import Catalogue
 from infra.database.engine import open_database
 from infra.database.ledger import Promotions
+from infra.errors import ChampionChangedError
 from infra.frames import read_frame
 from infra.refs import DatasetRef, ModelRef
 from infra.settings import Settings, get_settings
 from infra.storage import open_store
 from infra.tracking import Tracking
 from tasks.retries import if_transient
-from tasks.tabular import comparison, splitting
+from tasks.tabular import comparison
 from tasks.tabular.comparison import ComparisonReport, PromotionPolicy
 from tasks.tabular.evidence import Evidence
 from tasks.tabular.learners import predict_scores
@@ -89,9 +90,18 @@ def judge_challenger(model: ModelRef, alias: str, policy: PromotionPolicy) -> Pr
     retry_condition_fn=if_transient,
 )
 def record_decision(report: PromotionReport) -> None:
-    """Enter the decision in the ledger and the registry, and set the alias if it is a yes."""
+    """Enter the decision in the ledger and the registry, and set the alias if it is a yes.
+
+    Raises
+    ------
+    ChampionChangedError
+        If the alias moved since the comparison: the gain was over somebody else.
+    """
     settings = get_settings()
     tracking = Tracking(settings.tracking)
+    current = tracking.version_of(report.model.registered_name, report.alias)
+    if report.promoted and current not in {report.champion, report.model.version}:
+        raise ChampionChangedError(str(report.model), report.alias, report.champion, current)
     tracking.tag_version(report.model, {f"millrace.promotion.{report.alias}": report.reason[:4000]})
     if report.promoted:
         tracking.set_alias(report.model, report.alias)
@@ -106,7 +116,7 @@ def record_decision(report: PromotionReport) -> None:
     verdict = "promoted" if report.promoted else "not promoted"
     get_run_logger().info("%s %s to %s: %s", report.model, verdict, report.alias, report.reason)
     create_markdown_artifact(
-        key=f"promotion-{report.model.name}".replace("_", "-"),
+        key=f"promotion-{report.model.project}-{report.model.name}".replace("_", "-"),
         markdown=f"**{report.model} {verdict}** to `{report.alias}`\n\n{report.reason}",
         description=str(asdict(report.comparison)) if report.comparison else None,
     )
@@ -115,18 +125,13 @@ def record_decision(report: PromotionReport) -> None:
 def _compare(
     tracking: Tracking, settings: Settings, model: ModelRef, champion: int | None
 ) -> ComparisonReport:
-    run_id = tracking.run_of(model)
-    evidence = Evidence.from_json(tracking.evidence(run_id))
+    evidence, holdout, training = _rows(tracking, settings, model)
     problem = evidence.problem
-    version = Catalogue(open_database(settings.database)).get(DatasetRef(**evidence.dataset))
-    frame = read_frame(open_store(settings.storage), version.frame_digest)
-    labelled = frame.dropna(subset=[problem.target])
-    holdout, training = _parts(labelled, tracking.split(run_id))
     if champion is not None:
         rival = model.model_copy(update={"version": champion})
-        seen = tracking.split(tracking.run_of(rival)).query("part == 'training'")["hash"]
-        fresh = comparison.unseen(splitting.row_hashes(holdout), seen.to_numpy())
-        holdout = holdout.loc[fresh]
+        other, _, learned = _rows(tracking, settings, rival)
+        comparison.check_same(problem, other.problem)
+        holdout = comparison.unseen_rows(holdout, learned, evidence.schema, other.schema, problem)
     y = problem.encode(holdout[problem.target])
     scores = predict_scores(tracking.load_model(tracking.uri(model)), holdout, problem)
     if champion is None:
@@ -138,10 +143,17 @@ def _compare(
     return comparison.compare(metric, y, scores, against, seed=evidence.seed)
 
 
-def _parts(frame: pd.DataFrame, split: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the holdout and the training rows a split names."""
-    part = split.set_index("row")["part"]
+def _rows(
+    tracking: Tracking, settings: Settings, model: ModelRef
+) -> tuple[Evidence, pd.DataFrame, pd.DataFrame]:
+    """Return a version's evidence and the raw holdout and training rows of its split."""
+    run_id = tracking.run_of(model)
+    evidence = Evidence.from_json(tracking.evidence(run_id))
+    version = Catalogue(open_database(settings.database)).get(DatasetRef(**evidence.dataset))
+    frame = read_frame(open_store(settings.storage), version.frame_digest)
+    part = tracking.split(run_id).set_index("row")["part"]
     return (
+        evidence,
         frame.loc[part.index[part == "holdout"]],
         frame.loc[part.index[part == "training"]],
     )

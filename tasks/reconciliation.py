@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
@@ -17,6 +18,9 @@ from infra.serving.protocol import ModelServers
 from infra.settings import get_settings
 from infra.tracking import Tracking
 from tasks.retries import if_transient
+
+_RESTART_SECONDS = 12
+"""A model server that was restarted answers within this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,16 @@ def stop_strays(programs: tuple[str, ...]) -> None:
 
 
 def _serves(route: Route | None, version: int, servers: ModelServers) -> bool:
-    """Whether a route leads to the version, on a server that runs or is being restarted."""
+    """Whether a route leads to the version on a server that answers, if need be after a restart."""
     if route is None or route.version != version:
         return False
-    return servers.is_running(route.program) or bentos.is_ready(route.url)
+    for _ in range(_RESTART_SECONDS):
+        if bentos.is_ready(route.url):
+            return True
+        if not servers.is_running(route.program):
+            return False
+        time.sleep(1.0)
+    return False
 
 
 def _sort(

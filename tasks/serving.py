@@ -102,7 +102,9 @@ def launch_server(model: ModelRef, bento: Path) -> Route:
     serving = get_settings().serving
     port = find_free(serving.first_port, serving.last_port)
     program = f"model-{model.registered_name}-v{model.version}-{port}"
-    _remember("program", program)
+    active = get_transaction()
+    if active is not None:  # always: a task runs in a transaction of its own
+        active.set("program", program)
     log = open_servers(serving).start(program, bentos.serve_command(bento, port))
     get_run_logger().info("%s on port %d, log %s", program, port, log)
     return Route(model.registered_name, model.version, f"http://{LOOPBACK}:{port}", program)
@@ -138,12 +140,7 @@ def await_server(route: Route) -> float:
     return waited
 
 
-@task(
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 10],
-    retry_condition_fn=if_transient,
-)
+@task(cache_policy=NO_CACHE)
 def smoke_test(model: ModelRef, route: Route) -> float:
     """Send the recorded sample to a server and return the largest difference of its scores.
 
@@ -174,21 +171,18 @@ def smoke_test(model: ModelRef, route: Route) -> float:
     return difference
 
 
-@task(
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=[2, 10],
-    retry_condition_fn=if_transient,
-)
+@task(cache_policy=NO_CACHE)
 def switch_traffic(model: ModelRef, alias: str, route: Route) -> Route | None:
     """Send the model's requests to `route` and return where they went before.
 
-    Undone by sending them there again.
+    It is the last step that can fail, and undoes itself if it does.
 
     Raises
     ------
     SupersededError
         If the alias no longer points to the version.
+    ServiceUnavailableError
+        If the gateway did not confirm the switch.
     """
     settings = get_settings()
     current = Tracking(settings.tracking).version_of(model.registered_name, alias)
@@ -196,22 +190,13 @@ def switch_traffic(model: ModelRef, alias: str, route: Route) -> Route | None:
         pointed = f"v{current}" if current is not None else "nothing"
         raise SupersededError(str(model), alias, pointed)
     previous = switching.current_route(settings, route.model)
-    _remember("undo", (route.model, previous))
-    switching.switch_route(settings, route)
+    try:
+        switching.switch_route(settings, route)
+    except ServiceUnavailableError:  # it may have switched before it fell silent
+        switching.restore(settings, route.model, previous)
+        raise
     get_run_logger().info("%s now answers with v%d", route.model, route.version)
     return previous
-
-
-@switch_traffic.on_rollback
-def _switch_back(transaction: Transaction) -> None:
-    undo = transaction.get("undo", None)
-    if undo is None:
-        return
-    model, previous = undo
-    if previous is None:
-        switching.remove_route(get_settings(), model)
-    else:
-        switching.switch_route(get_settings(), previous)
 
 
 @task(cache_policy=NO_CACHE)
@@ -264,13 +249,6 @@ def fetch_prediction(model: ModelRef, route: Route) -> dict[str, Any]:
     gateway = settings.gateway.url
     url = f"{gateway}/predict/{route.model}" if gateway else f"{route.url}/predict"
     return {"url": url, "request": {"rows": rows}, "response": _predict(url, rows)}
-
-
-def _remember(name: str, value: object) -> None:
-    """Keep a value for the task's rollback; a task always runs in a transaction of its own."""
-    active = get_transaction()
-    if active is not None:
-        active.set(name, value)
 
 
 def _predict(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
     goal = problem.identify(frame, request.target)
     frame = frame.dropna(subset=[request.target])
     features = schema.features(request.target)
-    y = frame[request.target]
+    y = frame[request.target].infer_objects()  # truth values that had gaps are plain ones now
     training, holdout = splitting.hold_out(y, goal, seed=request.seed)
     part = np.full(len(frame), "training", dtype=object)
     part[holdout] = "holdout"
@@ -130,7 +130,7 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
         seed=request.seed,
         threads=os.cpu_count() or 1,
     )
-    split = pd.DataFrame({"row": frame.index, "hash": splitting.row_hashes(frame), "part": part})
+    split = pd.DataFrame({"row": frame.index, "part": part})
     return _Work(task_, frame.iloc[holdout][list(features.names)], y.iloc[holdout], split)
 
 
@@ -224,7 +224,7 @@ class _Teller:
 
 def _show(dataset: DatasetRef, board: leaderboard.Leaderboard, holdout_score: float) -> None:
     create_table_artifact(
-        key=f"leaderboard-{dataset.name}".replace("_", "-"),
+        key=f"leaderboard-{dataset.project}-{dataset.name}".replace("_", "-"),
         table=[
             {
                 "rank": line.rank,

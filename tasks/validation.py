@@ -57,7 +57,7 @@ def validate_dataset(dataset: DatasetRef) -> expectations.ValidationReport:
 def _tell(dataset: DatasetRef, report: expectations.ValidationReport) -> None:
     get_run_logger().info("%d expectations, %d failed", report.checked, len(report.failures))
     create_table_artifact(
-        key=f"validation-{dataset.name}".replace("_", "-"),
+        key=f"validation-{dataset.project}-{dataset.name}".replace("_", "-"),
         table=[
             {"column": each.column, "expectation": each.expectation, "observed": each.observed}
             for each in report.failures

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 
 from infra.errors import ServiceUnavailableError
 
@@ -61,7 +61,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     try:
         with engine.begin() as connection:
             yield connection
-    except OperationalError as error:
+    except (OperationalError, InterfaceError, ProgrammingError) as error:  # the last: no tables yet
         raise ServiceUnavailableError("the platform's database", str(error.orig)) from error
 
 

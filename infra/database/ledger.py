@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 ReleaseState = Literal["running", "live", "superseded", "failed", "undone"]
 """`undone` failed for a reason that time may cure and is tried again; `failed` is not."""
 
-ABANDONED_AFTER = timedelta(minutes=3)
-"""A release that runs longer was killed: another may take its place."""
+ABANDONED_AFTER = timedelta(minutes=6)
+"""A release that runs longer was killed: another may take its place. Building may take two
+minutes and starting three (`ServingSettings`)."""
 
 
 PATIENCE = 5

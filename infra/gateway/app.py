@@ -17,6 +17,7 @@ from infra.database.routes import Routes
 from infra.errors import PlatformError, ServiceUnavailableError, TransientError
 from infra.events import GATEWAY_RESOURCE, GATEWAY_STARTED
 from infra.gateway.dependencies import Parts
+from infra.gateway.limits import BodyLimit
 from infra.gateway.metrics import GatewayMetrics
 from infra.gateway.routes import health, hooks, predictions, routing
 from infra.gateway.routing import RoutingTable
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_exception_handler(PlatformError, _answer)
+    app.add_middleware(BodyLimit, limit_bytes=settings.gateway.body_limit_bytes)
     for module in (predictions, hooks, routing, health):
         app.include_router(module.router)
     return app

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Header, Request
 
-from infra.errors import AccessDeniedError, PayloadTooLargeError
+from infra.errors import AccessDeniedError
 
 if TYPE_CHECKING:
     import httpx
@@ -55,17 +55,9 @@ def require_token(parts: PartsDependency, authorization: Annotated[str, Header()
         raise AccessDeniedError
 
 
-async def read_body(request: Request, parts: PartsDependency) -> bytes:
-    """Read the body, or raise `PayloadTooLargeError` as soon as it is over the limit."""
-    limit = parts.settings.body_limit_bytes
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise PayloadTooLargeError(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+async def read_body(request: Request) -> bytes:
+    """Return the body as it came."""
+    return await request.body()
 
 
 Body = Annotated[bytes, Depends(read_body)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from infra.errors import RouteNotFoundError
@@ -15,13 +16,15 @@ class RoutingTable:
 
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
+        self._lock = Lock()  # or a slow reading would bring back the route of before a switch
         self._table: dict[str, Route] = {}
         self.loaded = False
 
     def refresh(self) -> None:
         """Read all routes from the database."""
-        self._table = {route.model: route for route in self._routes.all()}
-        self.loaded = True
+        with self._lock:
+            self._table = {route.model: route for route in self._routes.all()}
+            self.loaded = True
 
     def find(self, model: str) -> Route:
         """Return the route of `model`, or raise `RouteNotFoundError`."""
@@ -32,13 +35,15 @@ class RoutingTable:
 
     def switch(self, route: Route) -> None:
         """Write the route, then use it."""
-        self._routes.put(route)
-        self._table = {**self._table, route.model: route}
+        with self._lock:
+            self._routes.put(route)
+            self._table = {**self._table, route.model: route}
 
     def remove(self, model: str) -> None:
         """Forget the route, in the database first."""
-        self._routes.remove(model)
-        self._table = {name: route for name, route in self._table.items() if name != model}
+        with self._lock:
+            self._routes.remove(model)
+            self._table = {name: route for name, route in self._table.items() if name != model}
 
     def all(self) -> list[Route]:
         """Return every route, by model."""

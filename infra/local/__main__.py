@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.errors import PlatformError
-from infra.local.stack import Stack
+from infra.local.stack import STACK, Stack
 from infra.settings import Settings
 
 _CONSOLE = Console()
@@ -87,7 +87,8 @@ def _doctor(stack: Stack, _given: argparse.Namespace) -> int:
 def _env(stack: Stack, _given: argparse.Namespace) -> int:
     """Print what a shell needs to work with the running stack: `eval "$(make -s env)"`."""
     for key, value in stack.environment().items():
-        if key.startswith(("MILLRACE_", "PREFECT_API_URL", "MLFLOW_TRACKING_URI")):
+        wanted = key.startswith(("MILLRACE_", "PREFECT_API_URL", "MLFLOW_TRACKING_URI"))
+        if wanted and key != STACK:  # the mark is for the stack's own processes
             sys.stdout.write(f"export {key}={shlex.quote(value)}\n")
     return 0
 

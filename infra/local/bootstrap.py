@@ -5,6 +5,7 @@ Tables, pools, queues, automations, deployments and the registry's webhook.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from datetime import timedelta
@@ -46,7 +47,7 @@ def bootstrap(stack: Stack, tell: Callable[[str], None]) -> None:
     """Prepare a stack whose servers answer; what is there already stays or is updated."""
     environment = stack.environment()
     upgrade(open_database(DatabaseSettings(url=environment["MILLRACE_DATABASE__URL"])))
-    ensure_webhook(stack, environment["MILLRACE_GATEWAY__WEBHOOK_SECRET"])
+    ensure_webhook(stack, environment["MILLRACE_GATEWAY__WEBHOOK_SECRET"], tell)
     tell("tables and webhook are in place")
     with (
         temporary_settings({PREFECT_API_URL: stack.layout.prefect_url}),
@@ -60,7 +61,7 @@ def bootstrap(stack: Stack, tell: Callable[[str], None]) -> None:
             _ensure_automation(client, automation)
 
 
-def ensure_webhook(stack: Stack, secret: str) -> None:
+def ensure_webhook(stack: Stack, secret: str, tell: Callable[[str], None]) -> None:
     """Have MLflow tell the gateway of every alias that is set."""
     client = mlflow.MlflowClient(stack.layout.mlflow_url, stack.layout.mlflow_url)
     wanted: dict[str, Any] = {
@@ -76,6 +77,9 @@ def ensure_webhook(stack: Stack, secret: str) -> None:
         else:
             client.create_webhook(WEBHOOK, **wanted)
     except MlflowException as error:
+        if not stack.layout.runs_mlflow:
+            tell(f"your MLflow refused the webhook, releases take up to 30 s: {error}")
+            return
         raise StackError(
             f"MLflow does not take the webhook: {error}", "read .millrace/logs/mlflow.log"
         ) from error
@@ -85,7 +89,7 @@ def _ensure_pools(client: SyncPrefectClient, worker_limit: int) -> None:
     """Make the pools; a training may not take the places that releases need."""
     template = ProcessWorker.get_default_base_job_template()
     variables = template["variables"]["properties"]
-    variables["command"]["default"] = f"{sys.executable} -m prefect.engine"
+    variables["command"]["default"] = f"{shlex.quote(sys.executable)} -m prefect.engine"
     variables["working_dir"]["default"] = str(ROOT)
     for name, description in (
         (CPU, "Flow runs on this machine"),
@@ -160,6 +164,7 @@ def _automations(client: SyncPrefectClient) -> Iterator[AutomationCore]:
         description="An event whose action failed started nothing; reconcile does what it meant",
         trigger=EventTrigger(
             expect={"prefect.automation.action.failed"},
+            match=ResourceSpecification({"prefect.resource.name": "on-alias*"}),
             posture=Posture.Reactive,
             threshold=1,
             within=timedelta(0),

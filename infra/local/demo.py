@@ -39,6 +39,7 @@ DATA = Path(__file__).parent / "data" / "adult.csv.gz"
 TARGET = "income"
 DEPLOYMENT = "run-lifecycle/from-file-to-endpoint"
 _POLL_SECONDS = 0.5
+_PICKUP_SECONDS = 90.0
 _INFO = 20
 _LEADERS = 5
 _MECHANICS = (
@@ -74,23 +75,27 @@ def run_demo(stack: Stack, console: Console, *, data: Path, target: str, budget:
         run = client.create_flow_run_from_deployment(
             deployment.id, parameters=parameters, state=Scheduled()
         )
-        finished = _follow(client, run.id, console)
+        finished = _follow(stack, client, run.id, console)
         if finished.state is None or not finished.state.is_completed():
             message = finished.state.message if finished.state else "no state"
             raise StackError(f"the lifecycle failed: {message}", "open the run in the Prefect UI")
         key = name.replace("_", "-")
         stages = json.loads(_artifact(client, f"lifecycle-default-{key}"))
-        leaders = json.loads(_artifact(client, f"leaderboard-{key}"))
+        leaders = json.loads(_artifact(client, f"leaderboard-default-{key}"))
         prediction = _fenced_json(_artifact(client, f"prediction-default-{key}"))
     console.print(_table("Lifecycle", stages))
     console.print(_table("Leaderboard", [_brief(line) for line in leaders[:_LEADERS]]))
-    _print_prediction(console, prediction)
-    _print_addresses(stack, console, prediction)
+    if prediction:
+        _print_prediction(console, prediction)
+    else:
+        console.print("No model was promoted, so none is served: the table says why.")
+    _print_addresses(stack, console, name)
 
 
-def _follow(client: SyncPrefectClient, run_id: UUID, console: Console) -> FlowRun:
+def _follow(stack: Stack, client: SyncPrefectClient, run_id: UUID, console: Console) -> FlowRun:
     """Print the run's log, its subflows' included, until it has ended."""
     seen: set[UUID] = set()
+    began = time.monotonic()
     with console.status("waiting for the worker") as status:
         while True:
             run = client.read_flow_run(run_id)
@@ -98,6 +103,9 @@ def _follow(client: SyncPrefectClient, run_id: UUID, console: Console) -> FlowRu
                 console.print(line, highlight=False, markup=False, soft_wrap=True)
             if run.state is not None and run.state.is_final():
                 return run
+            if run.start_time is None and time.monotonic() - began > _PICKUP_SECONDS:
+                log = stack.layout.logs / "worker.log"
+                raise StackError("no worker takes the run", f"read {log} and run `make doctor`")
             status.update(f"{run.state_name}: {run.name}")
             time.sleep(_POLL_SECONDS)
 
@@ -167,8 +175,7 @@ def _print_prediction(console: Console, prediction: dict[str, Any]) -> None:
     console.print_json(json.dumps(prediction["response"]))
 
 
-def _print_addresses(stack: Stack, console: Console, prediction: dict[str, Any]) -> None:
-    model = prediction["response"]["model"]
+def _print_addresses(stack: Stack, console: Console, model: str) -> None:
     console.print("[bold]Look around[/bold]")
     for what, address in (
         ("Prefect", stack.layout.prefect_url.removesuffix("/api")),

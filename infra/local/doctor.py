@@ -1,9 +1,11 @@
-"""What is wrong on this machine, each in one sentence with what to do."""
+"""What is wrong on this machine, each in one sentence with what to do.
+
+That Python is too old is the Makefile's to say: this module could not be imported.
+"""
 
 from __future__ import annotations
 
 import shutil
-import sys
 from typing import TYPE_CHECKING
 
 import psutil
@@ -17,18 +19,12 @@ if TYPE_CHECKING:
 
     from infra.local.stack import Stack
 
-_PYTHON = (3, 11)
 _DISK_BYTES = 2 * 10**9
 _MEMORY_BYTES = 3 * 10**9
 
 
 def diagnose(stack: Stack) -> Iterator[str]:
     """Yield one sentence per fault; none means the stack runs or could be started."""
-    if sys.version_info < _PYTHON:
-        yield (
-            f"Python {sys.version.split()[0]} is too old, 3.11 is needed; install it, run "
-            "`make clean` and set PYTHON=python3.11"
-        )
     yield from _room(stack)
     if stack.supervisor.is_running():
         yield from _programs(stack)

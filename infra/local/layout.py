@@ -66,18 +66,28 @@ class Layout:
         return self.runtime / "postgres"
 
     @property
+    def temporary(self) -> Path:
+        """Temporary files of the stack's processes."""
+        return self.runtime / "tmp"
+
+    @property
     def prefect_url(self) -> str:
         """Prefect's API: the embedded server's, or the team's."""
-        port = self.settings.stack.prefect_port
-        return self.settings.orchestrator.url or f"http://127.0.0.1:{port}/api"
+        return self.settings.orchestrator.url or self._own_prefect
 
     @property
     def mlflow_url(self) -> str:
         """MLflow: the embedded server's, or the team's."""
         url = self.settings.tracking.url
-        return (
-            url if url.startswith("http") else f"http://127.0.0.1:{self.settings.stack.mlflow_port}"
-        )
+        return url if url.startswith("http") else self._own_mlflow
+
+    @property
+    def _own_prefect(self) -> str:
+        return f"http://127.0.0.1:{self.settings.stack.prefect_port}/api"
+
+    @property
+    def _own_mlflow(self) -> str:
+        return f"http://127.0.0.1:{self.settings.stack.mlflow_port}"
 
     @property
     def gateway_url(self) -> str:
@@ -87,12 +97,12 @@ class Layout:
     @property
     def runs_prefect(self) -> bool:
         """Whether the stack has to start Prefect."""
-        return self.settings.orchestrator.url is None
+        return self.prefect_url == self._own_prefect  # a shell with `make env` names our own
 
     @property
     def runs_mlflow(self) -> bool:
         """Whether the stack has to start MLflow."""
-        return not self.settings.tracking.url.startswith("http")
+        return self.mlflow_url == self._own_mlflow
 
     @property
     def runs_postgres(self) -> bool:

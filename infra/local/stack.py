@@ -22,11 +22,13 @@ from infra.local.secrets import ensure_secrets
 from infra.ports import holder, is_free
 from infra.processes import Records, marked, stop_tree
 from infra.provenance import ROOT
-from infra.settings import DatabaseSettings
+from infra.settings import INSECURE, DatabaseSettings
 from infra.supervision import Program, ProgramState, Supervisor, configuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from pydantic import SecretStr
 
     from infra.settings import Settings
 
@@ -159,11 +161,15 @@ class Stack:
             "MILLRACE_TRACKING__URL": layout.mlflow_url,
             "MILLRACE_ORCHESTRATOR__URL": layout.prefect_url,
             "MILLRACE_GATEWAY__URL": layout.gateway_url,
-            "MILLRACE_GATEWAY__TOKEN": made.gateway_token,
-            "MILLRACE_GATEWAY__WEBHOOK_SECRET": made.webhook_secret,
+            "MILLRACE_GATEWAY__TOKEN": _chosen(settings.gateway.token, made.gateway_token),
+            "MILLRACE_GATEWAY__WEBHOOK_SECRET": _chosen(
+                settings.gateway.webhook_secret, made.webhook_secret
+            ),
             "MILLRACE_SERVING__HOME": str(settings.serving.home),
             "MILLRACE_SERVING__SUPERVISOR": str(layout.supervisor_socket),
             "PYTHONPATH": str(ROOT),
+            "TMPDIR": str(layout.temporary),  # Prefect's runner shares a folder there by name
+            "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1,localhost"))),
             "PYTHONUNBUFFERED": "1",
         }
         if settings.storage.kind == "local":
@@ -195,6 +201,10 @@ class Stack:
             "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
+            # in memory they would die with the server, and their slots stay taken
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": (
+                "prefect.server.concurrency.lease_storage.filesystem"
+            ),
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         }
 
@@ -248,13 +258,19 @@ class Stack:
 
     def _write(self) -> None:
         layout = self.layout
+        if " " in f"{layout.home}{layout.settings.serving.home}":
+            raise StackError(
+                f"{layout.home} has a space in it, which supervisor does not read",
+                "set MILLRACE_STACK__HOME and MILLRACE_SERVING__HOME to folders without",
+            )
         for folder in (layout.home, layout.logs, layout.records, layout.runtime):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        layout.runtime.chmod(0o700)
         if layout.runtime.stat().st_uid != os.getuid():
             raise StackError(
                 f"{layout.runtime} belongs to another user", "remove it or set MILLRACE_STACK__HOME"
             )
+        layout.runtime.chmod(0o700)
+        layout.temporary.mkdir(exist_ok=True)
         included = layout.settings.serving.home / "programs" / "*.conf"
         daemon = f"""[unix_http_server]
 file = {layout.supervisor_socket}
@@ -303,6 +319,12 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=2.0).is_success
     except httpx.TransportError:
         return False
+
+
+def _chosen(given: SecretStr, made: str) -> str:
+    """Return the secret the user has set, else the one made for the stack."""
+    secret = given.get_secret_value()
+    return made if secret == INSECURE else secret
 
 
 def _inherited() -> dict[str, str]:

@@ -47,7 +47,9 @@ def build(
     finished = store / "bentos" / name / version
     if (finished / "bento.yaml").is_file():
         return finished
-    with TemporaryDirectory() as folder:
+    store.mkdir(parents=True, exist_ok=True)
+    # built in a store of its own and moved when it is whole: a killed build leaves no half Bento
+    with TemporaryDirectory() as folder, TemporaryDirectory(dir=store, prefix=".draft-") as draft:
         context = Path(folder)
         for each in _TEMPLATE_FILES:
             shutil.copy(TEMPLATE / each, context)
@@ -58,8 +60,17 @@ def build(
         command = [sys.executable, "-m", "bentoml", "build", "--name", name, "--version", version]
         for key, value in labels.items():
             command += ["--label", f"{key}={value}"]
+        _run([*command, "."], context, Path(draft), f"{name} {version}")
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        if not finished.exists():  # else a build beside this one was faster
+            (Path(draft) / "bentos" / name / version).replace(finished)
+    return finished
+
+
+def _run(command: Sequence[str], context: Path, store: Path, what: str) -> None:
+    try:
         result = subprocess.run(  # noqa: S603 - our own command
-            [*command, "."],
+            command,
             cwd=context,
             capture_output=True,
             text=True,
@@ -67,10 +78,11 @@ def build(
             env={**os.environ, "BENTOML_HOME": str(store)},
             check=False,
         )
-    if result.returncode != 0 or not (finished / "bento.yaml").is_file():
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(what, f"no end after {_BUILD_SECONDS:.0f} s") from error
+    if result.returncode != 0:
         last = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()[-1]
-        raise BuildError(f"{name} {version}", last)
-    return finished
+        raise BuildError(what, last)
 
 
 def _readme(manifest: Mapping[str, Any]) -> str:

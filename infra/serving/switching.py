@@ -42,25 +42,24 @@ def switch_route(settings: Settings, route: Route) -> None:
     if settings.gateway.url is None:
         Routes(open_database(settings.database)).put(route)
         return
-    _call(settings, "PUT", route.model, asdict(route))
+    _call(settings, route)
 
 
-def remove_route(settings: Settings, model: str) -> None:
-    """Stop routing requests for `model`."""
-    if settings.gateway.url is None:
-        Routes(open_database(settings.database)).remove(model)
-        return
-    _call(settings, "DELETE", model, None)
+def restore(settings: Settings, model: str, route: Route | None) -> None:
+    """Write back the route a model had; the gateway reads the table again within seconds."""
+    routes = Routes(open_database(settings.database))
+    if route is None:
+        routes.remove(model)
+    else:
+        routes.put(route)
 
 
-def _call(settings: Settings, method: str, model: str, body: dict[str, object] | None) -> None:
-    url = f"{settings.gateway.url}/routes/{model}"
+def _call(settings: Settings, route: Route) -> None:
     token = settings.gateway.token.get_secret_value()
     try:
-        response = httpx.request(
-            method,
-            url,
-            json=body,
+        response = httpx.put(
+            f"{settings.gateway.url}/routes/{route.model}",
+            json=asdict(route),
             headers={"Authorization": f"Bearer {token}"},
             timeout=_TIMEOUT_SECONDS,
         )

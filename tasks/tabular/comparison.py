@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.tabular.errors import IncomparableError
+from tasks.tabular.errors import IncomparableError, OtherProblemError
 from tasks.tabular.metrics import Metric, evaluate
+from tasks.tabular.schema import Schema, conform
+from tasks.tabular.splitting import row_hashes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
+
+    from tasks.tabular.problem import Problem
 
 RESAMPLES = 300
 MIN_ROWS = 30
@@ -99,9 +104,34 @@ def constant_scores(training_y: NDArray[Any], rows: int, classes: int) -> NDArra
     return np.tile(shares, (rows, 1))
 
 
-def unseen(holdout: NDArray[np.uint64], champion_training: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Mark the holdout rows (by hash) whose content the champion was not trained on."""
-    return ~np.isin(holdout, champion_training)
+def check_same(challenger: Problem, champion: Problem) -> None:
+    """Raise `OtherProblemError` unless both predict the same classes or quantity."""
+    if challenger != champion:
+        raise OtherProblemError(_words(challenger), _words(champion))
+
+
+def unseen_rows(
+    holdout: pd.DataFrame,
+    learned: pd.DataFrame,
+    schema: Schema,
+    other: Schema,
+    problem: Problem,
+) -> pd.DataFrame:
+    """Return the rows of `holdout` whose content is not among `learned`.
+
+    Rows are compared in the columns both models use and the target, in the types models are
+    given: the two tables may be versions whose raw types or other columns differ.
+    """
+    common = Schema(tuple(each for each in schema.columns if each.name in other.names))
+    fresh, known = (
+        row_hashes(conform(rows, common).assign(target=problem.encode(rows[problem.target])))
+        for rows in (holdout, learned)
+    )
+    return holdout.loc[~np.isin(fresh, known)]
+
+
+def _words(problem: Problem) -> str:
+    return f"{problem.target!r} ({', '.join(map(str, problem.classes)) or problem.kind})"
 
 
 def _resamples(y: NDArray[Any], seed: int) -> list[NDArray[np.intp]]:

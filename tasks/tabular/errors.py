@@ -14,6 +14,7 @@
   + UnknownNameError
   + NoCandidateError
   + IncomparableError
+  + OtherProblemError
 """
 
 from __future__ import annotations
@@ -214,6 +215,21 @@ class IncomparableError(TabularError):
             f"promote: only {self.rows} rows of the holdout are unseen by both models, "
             f"{self.needed} are needed; train the challenger on more data, or with the champion's "
             "seed on the same dataset version"
+        )
+
+
+class OtherProblemError(TabularError):
+    """Champion and challenger predict different things."""
+
+    def __init__(self, challenger: str, champion: str) -> None:
+        super().__init__(challenger, champion)
+        self.challenger = challenger
+        self.champion = champion
+
+    def __str__(self) -> str:
+        return (
+            f"promote: the challenger predicts {self.challenger}, the champion {self.champion}; "
+            "register the challenger under a model name of its own"
         )
 
 

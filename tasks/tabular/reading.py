@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import io
 import zlib
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv as pa_csv
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SUPPORTED = (".csv", ".csv.gz", ".parquet")
-_DIGEST_BLOCK = 1 << 20
+_MAX_BYTES = 2**31 - 1
+"""One block is parsed at once, and Arrow counts its bytes in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that was read, and the SHA-256 of the bytes it was read from."""
+    """A table that was read, and the bytes it was read from."""
 
     frame: pd.DataFrame
-    digest: str
+    content: bytes
 
 
 def read_table(source: Path) -> Table:
@@ -62,28 +63,23 @@ def read_table(source: Path) -> Table:
         raise UnsupportedFormatError(str(source), SUPPORTED)
     if source.stat().st_size == 0:
         raise EmptyTableError(str(source), "is empty")
-    table = _read_parquet(source) if suffix == ".parquet" else _read_csv(source)
+    content = source.read_bytes()  # once: frame, digest and original are of the same bytes
+    read = _read_parquet if suffix == ".parquet" else _read_csv
+    table = read(source, content)
     _check_header(source, table.column_names)
     if table.num_rows == 0:
         raise EmptyTableError(str(source), "has a header and no rows")
-    frame = _plain(source, table).to_pandas(date_as_object=False)
+    # what pandas noted in the file would turn an index column into no column
+    frame = _plain(source, table).to_pandas(date_as_object=False, ignore_metadata=True)
+    _check_finite(source, frame)
     if len(frame) > 1 and not any(column.informative for column in infer(frame).columns):
         raise ConstantTableError(frame.shape[1])
-    return Table(frame, digest_of(source))
+    return Table(frame, content)
 
 
-def digest_of(source: Path) -> str:
-    """Return the SHA-256 of the file's bytes."""
-    digest = hashlib.sha256()
-    with source.open("rb") as stream:
-        while block := stream.read(_DIGEST_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _read_parquet(source: Path) -> pa.Table:
+def _read_parquet(source: Path, content: bytes) -> pa.Table:
     try:
-        return pq.read_table(source)
+        return pq.read_table(io.BytesIO(content))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise MalformedTableError(str(source), str(error).splitlines()[0]) from error
 
@@ -103,8 +99,8 @@ def _plain(source: Path, table: pa.Table) -> pa.Table:
     return table
 
 
-def _read_csv(source: Path) -> pa.Table:
-    content = _bytes(source)
+def _read_csv(source: Path, raw: bytes) -> pa.Table:
+    content = _text(source, raw)
     _check_encoding(source, content)
     _check_header(source, _header(source, content))
     ragged: list[pa_csv.InvalidRow] = []
@@ -124,19 +120,36 @@ def _read_csv(source: Path) -> pa.Table:
     except pa.ArrowInvalid as error:
         if ragged:
             row = ragged[0]
+            line = _line(content, row.expected_columns) or row.number or 0
             raise RaggedRowError(
-                str(source), row.number or 0, row.expected_columns, row.actual_columns, row.text
+                str(source), line, row.expected_columns, row.actual_columns, row.text
             ) from error
         raise MalformedTableError(str(source), str(error).splitlines()[0]) from error
 
 
-def _bytes(source: Path) -> bytes:
+def _line(content: bytes, expected: int) -> int | None:
+    """Return the line on which the first row with another number of values ends."""
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
+    return next((reader.line_num for row in reader if row and len(row) != expected), None)
+
+
+def _check_finite(source: Path, frame: pd.DataFrame) -> None:
+    for name in frame.select_dtypes(np.floating):
+        infinite = np.isinf(frame[name].to_numpy())
+        if infinite.any():
+            row = int(infinite.argmax()) + 1
+            raise MalformedTableError(str(source), f"{name!r} is infinite in row {row}")
+
+
+def _text(source: Path, raw: bytes) -> bytes:
     try:
-        content = gzip.decompress(raw) if (raw := source.read_bytes())[:2] == b"\x1f\x8b" else raw
+        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     except (OSError, EOFError, zlib.error) as error:
         raise MalformedTableError(str(source), f"gzip: {error}") from error
     if not content.strip():
         raise EmptyTableError(str(source), "holds nothing but white space")
+    if len(content) >= _MAX_BYTES:
+        raise MalformedTableError(str(source), "it is larger than 2 GiB; convert it to Parquet")
     return content
 
 

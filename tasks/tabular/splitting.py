@@ -48,6 +48,6 @@ def folds(y: pd.Series, problem: Problem, *, seed: int) -> list[Fold]:
 def row_hashes(frame: pd.DataFrame) -> NDArray[np.uint64]:
     """Hash each row by its values, shape (n_rows,): rows of equal content get equal hashes.
 
-    They tell, versions and seeds later, whether a model has been trained on a row.
+    Types count: hash rows of different tables only in the types of one schema (`conform`).
     """
     return np.asarray(pd.util.hash_pandas_object(frame, index=False), dtype=np.uint64)

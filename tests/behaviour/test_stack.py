@@ -60,16 +60,20 @@ def test_the_road_ends_in_a_served_prediction(running: RunningStack, model: str)
     assert "COMPLETED" in released  # the event's own run, not the lifecycle's
 
 
+def test_a_first_start_ends_ready(running: RunningStack) -> None:
+    url = f"{running.stack.layout.gateway_url}/health/ready"
+
+    ready = wait_until(lambda: (r := httpx.get(url, timeout=5)).is_success and r.json(), 10)
+
+    assert ready["prefect"]
+
+
 def test_the_run_leaves_things_to_look_at(running: RunningStack, model: str) -> None:
     artifacts = running.prefect("artifacts/filter", {})
     found = {each["key"]: each for each in artifacts}
 
-    assert {
-        "profile-adult",
-        "validation-adult",
-        "leaderboard-adult",
-        "promotion-adult",
-    } <= found.keys()
+    kinds = ("profile", "validation", "leaderboard", "promotion", "lifecycle", "prediction")
+    assert {f"{kind}-default-adult" for kind in kinds} <= found.keys()
     stages = json.loads(found["lifecycle-default-adult"]["data"])
     assert [each["stage"] for each in stages] == [
         "prepare",

@@ -243,6 +243,16 @@ def test_a_body_over_the_limit_is_refused(client: TestClient, neighbour: Neighbo
     assert "10,000 bytes" in response.json()["detail"]
 
 
+def test_a_body_of_unknown_length_is_cut_off(client: TestClient, neighbour: Neighbour) -> None:
+    switch(client, neighbour.url)
+
+    for path in ("/predict/churn", "/hooks/mlflow"):
+        response = client.post(path, content=(b"x" * 6_000 for _ in range(3)))
+
+        assert response.status_code in {400, 413}
+    assert not [path for path, _ in neighbour.received if path == "/predict"]
+
+
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
 @pytest.mark.parametrize("authorization", ["", "Bearer guess", "Basic eDp5", "Bearer ÿ"])
 def test_only_the_platform_may_switch(client: TestClient, method: str, authorization: str) -> None:

@@ -48,7 +48,7 @@ def test_registered_names_are_read_back(model: ModelRef, registered: str) -> Non
     assert ModelRef.from_registered(registered, model.version) == model
 
 
-@pytest.mark.parametrize("foreign", ["My Model", "a.b.c", "", "a/b", "../x"])
+@pytest.mark.parametrize("foreign", ["My Model", "a.b.c", "", "a/b", "../x", "default.adult"])
 def test_a_foreign_name_is_no_reference(foreign: str) -> None:
     with pytest.raises(ModelNotFoundError):
         ModelRef.from_registered(foreign, 1)

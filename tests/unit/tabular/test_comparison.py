@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tasks.tabular.comparison import (
     MIN_ROWS,
     PromotionPolicy,
+    check_same,
     compare,
     constant_scores,
-    unseen,
+    unseen_rows,
 )
-from tasks.tabular.errors import IncomparableError
+from tasks.tabular.errors import IncomparableError, OtherProblemError
 from tasks.tabular.metrics import METRICS, evaluate
+from tasks.tabular.problem import Problem
+from tasks.tabular.schema import infer
 
 AUC = METRICS["roc_auc"]
 RMSE = METRICS["neg_root_mean_squared_error"]
@@ -64,12 +68,22 @@ def test_a_constant_prediction_knows_shares_and_mean_only() -> None:
     assert evaluate(AUC, np.array([0, 1]), constant_scores(np.array([0, 1]), 2, 2)) == 0.5
 
 
-def test_rows_the_champion_learned_are_not_unseen() -> None:
-    holdout = np.array([1, 2, 3, 4], dtype=np.uint64)
+def test_rows_the_champion_learned_are_not_unseen_whatever_their_raw_types() -> None:
+    holdout = pd.DataFrame({"n": [1, 2, 3], "t": ["a", "b", None], "y": ["no", "yes", "no"]})
+    learned = pd.DataFrame(
+        {"n": [2.0, np.nan, 3.0], "t": ["b", "a", "c"], "extra": 1, "y": ["yes", "no", "no"]}
+    )
+    schemas = [infer(frame).features("y") for frame in (holdout, learned)]
 
-    assert unseen(holdout, np.array([2, 4, 9], dtype=np.uint64)).tolist() == [
-        True,
-        False,
-        True,
-        False,
-    ]
+    fresh = unseen_rows(holdout, learned, *schemas, Problem("binary", "y", ("no", "yes")))
+
+    assert fresh["n"].tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [Problem("binary", "z", (0, 1)), Problem("binary", "y", (0, 2)), Problem("regression", "y")],
+)
+def test_models_of_different_problems_are_not_compared(other: Problem) -> None:
+    with pytest.raises(OtherProblemError, match="a model name of its own"):
+        check_same(Problem("binary", "y", (0, 1)), other)

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tasks.tabular.expectations import check, draft
 from tasks.tabular.schema import infer
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @pytest.fixture
@@ -48,6 +45,23 @@ def test_a_damaged_column_is_named(adult: pd.DataFrame, suite: dict, column: str
 
     assert not report.passed
     assert {failure.column for failure in report.failures} == {column}
+
+
+def test_a_column_that_is_gone_fails_without_the_table_s_expectation_too(
+    adult: pd.DataFrame, suite: dict
+) -> None:
+    of_columns = [each for each in suite["expectations"] if "column" in each["kwargs"]]
+
+    report = check(adult.drop(columns="age"), {**suite, "expectations": of_columns})
+
+    assert {failure.column for failure in report.failures} == {"age"}
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint64", "float32"])
+def test_numbers_of_any_width_meet_their_own_suite(kind: str) -> None:
+    frame = pd.DataFrame({"n": pd.Series(range(20), dtype=kind)})
+
+    assert check(frame, draft(frame, infer(frame), "n")).passed
 
 
 def test_a_column_that_is_gone_fails_once(adult: pd.DataFrame, suite: dict) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.tabular import errors
-from tasks.tabular.reading import digest_of, read_table
+from tasks.tabular.reading import read_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,11 +100,21 @@ def test_nested_parquet_values_are_refused(tmp_path: Path) -> None:
         read_table(path)
 
 
-def test_equal_bytes_have_equal_digests(tmp_path: Path) -> None:
-    one, other = write(tmp_path, GOOD, "one.csv"), write(tmp_path, GOOD, "other.csv")
+def test_an_index_that_pandas_kept_stays_a_column(tmp_path: Path, adult: pd.DataFrame) -> None:
+    path = tmp_path / "indexed.parquet"
+    adult.set_index("income").to_parquet(path)
 
-    assert digest_of(one) == digest_of(other)
-    assert digest_of(one) != digest_of(write(tmp_path, GOOD + "eve,3\n", "third.csv"))
+    assert "income" in read_table(path).frame.columns
+
+
+def test_the_line_of_a_ragged_row_counts_quoted_line_ends(tmp_path: Path) -> None:
+    with pytest.raises(errors.RaggedRowError, match="line 5"):
+        read_table(write(tmp_path, 'a,b\n"x\ny\nz",1\n3\n'))
+
+
+def test_infinite_values_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(errors.MalformedTableError, match="'b' is infinite in row 2"):
+        read_table(write(tmp_path, "a,b\n1,2.5\n3,inf\n"))
 
 
 @pytest.mark.parametrize(
