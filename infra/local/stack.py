@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -135,7 +136,7 @@ class Stack:
         for folder in (self.layout.records, self.layout.settings.serving.home / "processes"):
             for record in folder.glob("*.json"):
                 record.unlink(missing_ok=True)
-        self.layout.supervisor_socket.unlink(missing_ok=True)
+        shutil.rmtree(self.layout.runtime, ignore_errors=True)
 
     def states(self) -> list[ProgramState]:
         """Return the state of every program; none if the stack does not run."""

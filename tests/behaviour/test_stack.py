@@ -196,7 +196,7 @@ def test_stopping_leaves_nothing(running: RunningStack, model: str) -> None:
     assert stopped.returncode == 0
     assert running.leftovers() == []
     assert all(is_free(port) for port in running.ports.values())
-    assert not running.stack.layout.supervisor_socket.exists()
+    assert not running.stack.layout.runtime.exists()
     assert running.command("status").returncode == 1
 
 
