@@ -13,8 +13,8 @@ def test_the_library_can_be_imported_from_its_pack_alone() -> None:
     script = "import sys; sys.modules['prefect'] = None; import tasks.tabular.features"
 
     with own_code(ROOT / "tasks") as code:
-        subprocess.run([sys.executable, "-c", script], cwd=code.parent, check=True)
         assert sorted(each.name for each in code.iterdir()) == ["__init__.py", "tabular"]
+        subprocess.run([sys.executable, "-c", script], cwd=code.parent, check=True)
 
 
 def test_a_model_asks_only_for_its_own_learner() -> None:
