@@ -87,6 +87,7 @@ def test_secrets_are_in_no_configuration_file(home: Path) -> None:
     stack._write()
 
     configuration = stack.layout.configuration.read_text()
+    stack.clean()
 
     assert environment["MILLRACE_GATEWAY__TOKEN"] not in configuration
     assert environment["MILLRACE_GATEWAY__WEBHOOK_SECRET"] not in configuration
