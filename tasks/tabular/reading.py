@@ -130,7 +130,10 @@ def _read_csv(source: Path, raw: bytes) -> pa.Table:
 def _line(content: bytes, expected: int) -> int | None:
     """Return the line on which the first row with another number of values ends."""
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
-    return next((reader.line_num for row in reader if row and len(row) != expected), None)
+    try:
+        return next((reader.line_num for row in reader if row and len(row) != expected), None)
+    except csv.Error:  # a value too long for this reader: Arrow's own count has to do
+        return None
 
 
 def _check_finite(source: Path, frame: pd.DataFrame) -> None:

@@ -12,8 +12,8 @@ from flows.release import release_model
 from flows.training import train_model
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
-from infra.database.routes import Routes
-from infra.errors import SmokeTestError
+from infra.database.routes import Route, Routes
+from infra.errors import ServiceUnavailableError, SmokeTestError
 from infra.refs import DatasetRef, ModelRef
 from infra.serving import open_servers
 from infra.tracking import PRODUCTION
@@ -107,6 +107,25 @@ def test_the_road_is_walked_and_walked_back(
 
     assert report.released == ()
     assert "scores differ" in report.failing[0]
+
+
+def test_a_switch_that_is_not_confirmed_is_undone_with_its_server(
+    model: ModelRef, platform: Settings, servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_database(platform.database)
+
+    def switch_and_fall_silent(_settings: Settings, route: Route) -> None:
+        Routes(engine).put(route)
+        raise ServiceUnavailableError("the gateway", "timed out")
+
+    monkeypatch.setattr("infra.serving.switching.switch_route", switch_and_fall_silent)
+
+    with pytest.raises(ServiceUnavailableError):
+        release_model(model)
+
+    assert Routes(engine).get("adult") is None
+    assert servers.programs() == []
+    assert Releases(engine).last(model).state == "undone"
 
 
 def test_reconciliation_brings_about_what_no_event_did(
