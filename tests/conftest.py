@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
+from uuid import uuid4
 
 import hypothesis
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
@@ -21,9 +24,10 @@ from infra.provenance import ROOT
 from infra.settings import Settings, TrackingSettings, get_settings
 from infra.storage.local import LocalStore
 from infra.tracking import Tracking
+from tasks.tabular.schema import Schema, infer_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 hypothesis.settings.register_profile(
     "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -42,6 +46,19 @@ def rng() -> np.random.Generator:
 def adult() -> pd.DataFrame:
     """The first 3,000 rows of the bundled census data."""
     return pd.read_csv(ADULT, nrows=3_000)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Callable[[pd.DataFrame], tuple[Path, Schema]]:
+    """What a frame is in the store: a Parquet file in row groups, and its schema."""
+
+    def store(frame: pd.DataFrame) -> tuple[Path, Schema]:
+        path = tmp_path / f"{uuid4().hex}.parquet"
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        pq.write_table(table, path, row_group_size=1_000)
+        return path, infer_file(path, {name: table[name].null_count for name in table.column_names})
+
+    return store
 
 
 @pytest.fixture

@@ -8,7 +8,11 @@
   + RaggedRowError
   + EncodingError
   + MalformedTableError
+  + ArchiveError
+  + MistypedValueError
   + UnknownColumnError
+  + MaskingError
+  + SuiteError
   + TargetError
   + ConstantTableError
   + UnknownNameError
@@ -133,6 +137,37 @@ class MalformedTableError(TabularError):
         return f"ingest: {self.source} cannot be read: {self.reason}; check that it is whole"
 
 
+class ArchiveError(TabularError):
+    """An archive or workbook holds not exactly one table, or would do harm."""
+
+    def __init__(self, source: str, problem: str) -> None:
+        super().__init__(source, problem)
+        self.source = source
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"ingest: {self.source} is not unpacked: {self.problem}"
+
+
+class MistypedValueError(TabularError):
+    """A value is not of the type its column has had since the dataset's first version."""
+
+    def __init__(self, source: str, place: str, column: str, value: str, expected: str) -> None:
+        super().__init__(source, place, column, value, expected)
+        self.source = source
+        self.place = place
+        self.column = column
+        self.value = value
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: {self.place} of {self.source}, column {self.column!r}: {self.value[:80]!r} "
+            f"is not of the format {self.expected!r} that the column has; correct the value, "
+            "or prepare the file with `infer_again` if the column's type has changed"
+        )
+
+
 class UnknownColumnError(TabularError):
     """A named column is not in the table."""
 
@@ -143,6 +178,30 @@ class UnknownColumnError(TabularError):
 
     def __str__(self) -> str:
         return f"target: there is no column {self.column!r}; {suggest(self.column, self.columns)}"
+
+
+class MaskingError(TabularError):
+    """A column cannot be masked in the way that is asked for."""
+
+    def __init__(self, column: str, policy: str, problem: str) -> None:
+        super().__init__(column, policy, problem)
+        self.column = column
+        self.policy = policy
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"mask: {self.column!r} cannot be masked by {self.policy!r}: {self.problem}"
+
+
+class SuiteError(TabularError):
+    """A suite of expectations, as somebody edited it, cannot be read."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"validation: the suite cannot be read: {self.problem}; correct the YAML"
 
 
 class TargetError(TabularError):

@@ -6,13 +6,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from tasks.tabular.errors import TargetError, UnknownColumnError
 from tasks.tabular.schema import infer
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+    from tasks.tabular.schema import Schema
 
 Kind = Literal["binary", "multiclass", "regression"]
 
@@ -86,6 +90,14 @@ def identify(frame: pd.DataFrame, target: str) -> Problem:
         )
     kind: Kind = "binary" if len(counts) == 2 else "multiclass"  # noqa: PLR2004 - bi-nary
     return Problem(kind, target, tuple(sorted(counts.index.tolist())))
+
+
+def identify_file(path: Path, schema: Schema, target: str) -> Problem:
+    """Say what `identify` says of the table in a Parquet file, reading only two of its columns."""
+    if target not in schema.names:
+        raise UnknownColumnError(target, schema.names)
+    others = [each.name for each in schema.features(target).columns][:1]
+    return identify(pd.read_parquet(path, columns=[*others, target]), target)
 
 
 def _is_quantity(values: pd.Series[Any]) -> bool:

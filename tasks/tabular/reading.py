@@ -1,184 +1,348 @@
-"""Read a table from a file, or say which line is wrong."""
+"""Read a table from a file of any usual format, or say which line is wrong.
+
+Files are read as a stream, so memory is bounded by a few blocks and not by the file. Text
+columns are read twice where a late value changes what they are, else once.
+"""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
+import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import csv as pa_csv
+from pydantic import BaseModel, Field
 
+from tasks.tabular import containers, dialects, parsing
+from tasks.tabular.archives import unpack
 from tasks.tabular.errors import (
-    ConstantTableError,
     EmptyTableError,
-    EncodingError,
     HeaderError,
     MalformedTableError,
-    RaggedRowError,
+    MistypedValueError,
     SourceNotFoundError,
+    UnknownColumnError,
+    UnknownNameError,
     UnsupportedFormatError,
 )
-from tasks.tabular.schema import infer
+from tasks.tabular.parsing import FORMATS, TEXT
+from tasks.tabular.streams import ahead
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     import pandas as pd
 
-SUPPORTED = (".csv", ".csv.gz", ".parquet")
-_MAX_BYTES = 2**31 - 1
-"""One block is parsed at once, and Arrow counts its bytes in 32 bits."""
+    from tasks.tabular.containers import Contents
+
+_TEXTS = (".csv", ".tsv", ".txt")
+_OTHERS = (".parquet", ".pq", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".xls", ".feather", ".arrow")
+_PACKED = (".gz", ".zip")
+SUPPORTED = (*_TEXTS, *_OTHERS, *_PACKED)
+
+ROW_GROUP = 2**17
+"""Rows of a row group of the frames that are written: the unit in which they are read again."""
+
+
+class ReadOptions(BaseModel, frozen=True, extra="forbid"):
+    """What to believe about a file instead of finding it out."""
+
+    delimiter: str | None = Field(
+        default=None, min_length=1, max_length=1, title="Delimiter", description="Of text files"
+    )
+    encoding: str | None = Field(
+        default=None, title="Encoding", description="Of text files, by Python's name: cp1251"
+    )
+    header: bool | None = Field(
+        default=None, title="Header", description="Whether the first line names the columns"
+    )
+    member: str | None = Field(
+        default=None, title="Member", description="File to read from a zip archive of several"
+    )
+    sheet: str | None = Field(default=None, title="Sheet", description="Of an Excel workbook")
+    types: dict[str, str] = Field(
+        default={},
+        title="Types",
+        description="Formats of columns by name, such as text, whole, number, comma, d/m/y",
+    )
+    infer_again: bool = Field(
+        default=False,
+        title="Infer types again",
+        description="Do not hold the file to the types of the dataset's last version",
+    )
+    limit_bytes: int = Field(
+        default=20 * 2**30, gt=0, title="Limit", description="Bytes an archive may unpack to"
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table that was read, and the bytes it was read from."""
+class Reading:
+    """What was read.
 
-    frame: pd.DataFrame
-    content: bytes
+    `formats` are how columns of text were written, `missing` counts the values that every
+    column lacks, and `notes` are remarks for people.
+    """
+
+    rows: int
+    columns: tuple[str, ...]
+    formats: dict[str, str]
+    missing: dict[str, int]
+    notes: tuple[str, ...]
 
 
-def read_table(source: Path) -> Table:
-    """Read a CSV (UTF-8, comma, header line; plain or gzipped) or Parquet file.
+def read_table(source: Path, options: ReadOptions | None = None) -> pd.DataFrame:
+    """Read a file into a frame, shape (n_rows, n_columns); see `convert`."""
+    with tempfile.TemporaryDirectory(prefix="millrace-read-") as scratch:
+        target = Path(scratch) / "frame.parquet"
+        convert(source, target, options)
+        frame: pd.DataFrame = pq.read_table(target).to_pandas(date_as_object=False)
+    return frame
 
-    Types are inferred over all rows: a column whose values are not all numbers, dates or
-    truth values is text.
+
+def convert(
+    path: Path,
+    target: Path,
+    options: ReadOptions | None = None,
+    *,
+    source: str | None = None,
+    known: Mapping[str, str] | None = None,
+) -> Reading:
+    """Read the table at `path` and write it to `target` as Parquet.
+
+    Text: CSV, TSV and relatives, plain, gzipped or zipped; JSON lines. Typed: Parquet,
+    Feather, Arrow, Excel. A column of text gets the narrowest type that all its values have;
+    a column that could be read in two ways, or in none, stays text.
+
+    Parameters
+    ----------
+    source : str, optional
+        What errors call the file; by default its path.
+    known : mapping of str to str, optional
+        Formats of an earlier version's columns, which hold for this one.
 
     Raises
     ------
     TabularError
-        The kind that says what is wrong, with the line number where there is one.
+        The kind that says what is wrong, with the line or row and column where there is one.
     """
-    name = source.name.lower()
-    suffix = next((each for each in SUPPORTED if name.endswith(each)), None)
-    if not source.is_file():
-        raise SourceNotFoundError(str(source))
-    if suffix is None:
-        raise UnsupportedFormatError(str(source), SUPPORTED)
-    if source.stat().st_size == 0:
-        raise EmptyTableError(str(source), "is empty")
-    content = source.read_bytes()  # once: frame, digest and original are of the same bytes
-    read = _read_parquet if suffix == ".parquet" else _read_csv
-    table = read(source, content)
-    _check_header(source, table.column_names)
-    if table.num_rows == 0:
-        raise EmptyTableError(str(source), "has a header and no rows")
-    # what pandas noted in the file would turn an index column into no column
-    frame = _plain(source, table).to_pandas(date_as_object=False, ignore_metadata=True)
-    _check_finite(source, frame)
-    if len(frame) > 1 and not any(column.informative for column in infer(frame).columns):
-        raise ConstantTableError(frame.shape[1])
-    return Table(frame, content)
+    options = options or ReadOptions()
+    source = source or str(path)
+    if not path.is_file():
+        raise SourceNotFoundError(source)
+    if path.stat().st_size == 0:
+        raise EmptyTableError(source, "is empty")
+    with tempfile.TemporaryDirectory(prefix="millrace-unpack-", dir=target.parent) as scratch:
+        contents = _open(path, source, options, Path(scratch))
+        formats = _formats(contents, options, known or {})
+        return _Conversion(contents, source, formats).write(target)
 
 
-def _read_parquet(source: Path, content: bytes) -> pa.Table:
-    try:
-        return pq.read_table(io.BytesIO(content))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
-        raise MalformedTableError(str(source), str(error).splitlines()[0]) from error
-
-
-def _plain(source: Path, table: pa.Table) -> pa.Table:
-    """Return the table in types a frame can hold: no dictionaries, decimals or nested values."""
-    for place, field in enumerate(table.schema):
-        kind = field.type
-        if pa.types.is_dictionary(kind):
-            table = table.set_column(place, field.name, table[place].cast(kind.value_type))
-        elif pa.types.is_decimal(kind):
-            table = table.set_column(place, field.name, table[place].cast(pa.float64()))
-        elif pa.types.is_nested(kind) or pa.types.is_binary(kind):
-            raise MalformedTableError(
-                str(source), f"column {field.name!r} holds {kind}, not one value per row"
-            )
-    return table
-
-
-def _read_csv(source: Path, raw: bytes) -> pa.Table:
-    content = _text(source, raw)
-    _check_encoding(source, content)
-    _check_header(source, _header(source, content))
-    ragged: list[pa_csv.InvalidRow] = []
-
-    def stop_at(row: pa_csv.InvalidRow) -> str:
-        ragged.append(row)
-        return "error"
-
-    try:
-        return pa_csv.read_csv(
-            io.BytesIO(content),
-            # one block and one thread: types are inferred over all rows, lines are counted
-            pa_csv.ReadOptions(use_threads=False, block_size=len(content) + 1),
-            pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=stop_at),
-            pa_csv.ConvertOptions(strings_can_be_null=True),
+def _open(path: Path, source: str, options: ReadOptions, scratch: Path) -> Contents:
+    suffix = path.suffix.lower()
+    if suffix in _PACKED:
+        path = unpack(path, source, scratch, member=options.member, limit=options.limit_bytes)
+        suffix = path.suffix.lower()
+        if path.stat().st_size == 0:
+            raise EmptyTableError(source, "is empty")
+    if suffix in _TEXTS:
+        dialect = dialects.detect(
+            path,
+            source,
+            delimiter=options.delimiter,
+            encoding=options.encoding,
+            header=options.header,
         )
-    except pa.ArrowInvalid as error:
-        if ragged:
-            row = ragged[0]
-            line = _line(content, row.expected_columns) or row.number or 0
-            raise RaggedRowError(
-                str(source), line, row.expected_columns, row.actual_columns, row.text
-            ) from error
-        raise MalformedTableError(str(source), str(error).splitlines()[0]) from error
+        return containers.delimited(path, source, dialect)
+    if suffix in {".parquet", ".pq"}:
+        return containers.parquet(path, source)
+    if suffix in {".jsonl", ".ndjson"}:
+        return containers.json_lines(path, source)
+    if suffix in {".xlsx", ".xlsm", ".xls"}:
+        return containers.workbook(path, source, options.sheet)
+    if suffix in {".feather", ".arrow"}:
+        return containers.arrow(path, source)
+    raise UnsupportedFormatError(source, SUPPORTED)
 
 
-def _line(content: bytes, expected: int) -> int | None:
-    """Return the line on which the first row with another number of values ends."""
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline=""))
-    try:
-        return next((reader.line_num for row in reader if row and len(row) != expected), None)
-    except csv.Error:  # a value too long for this reader: Arrow's own count has to do
-        return None
+def _formats(contents: Contents, options: ReadOptions, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the formats that are given: by the caller, else by the dataset's last version."""
+    for name, wanted in options.types.items():
+        if name not in contents.names:
+            raise UnknownColumnError(name, contents.names)
+        if wanted not in FORMATS:
+            raise UnknownNameError("format", wanted, tuple(FORMATS))
+    recorded = {} if options.infer_again else known
+    return {
+        name: given
+        for name in contents.texts
+        if (given := options.types.get(name, recorded.get(name))) in FORMATS
+    }
 
 
-def _check_finite(source: Path, frame: pd.DataFrame) -> None:
-    for name in frame.select_dtypes(np.floating):
-        infinite = np.isinf(frame[name].to_numpy())
-        if infinite.any():
-            row = int(infinite.argmax()) + 1
-            raise MalformedTableError(str(source), f"{name!r} is infinite in row {row}")
+class _Conversion:
+    """One file on its way to Parquet."""
+
+    def __init__(self, contents: Contents, source: str, given: Mapping[str, str]) -> None:
+        self._contents = contents
+        self._source = source
+        self._given = given
+        self._columns = {
+            name: parsing.Column(name, roots, (given[name],) if name in given else None)
+            for name, roots in contents.texts.items()
+        }
+        self._plan: dict[str, str] | None = None
+        self._rows = 0
+        self._missing: Counter[str] = Counter()
+
+    def write(self, target: Path) -> Reading:
+        """Write the table, a second time where the first found that a format had to change."""
+        stale = False
+        with _Parquet(target) as writer:
+            for batch, converted in ahead(self._converted(ahead(self._contents.batches()))):
+                stale = stale or converted is None
+                if not stale:
+                    writer.add(converted)
+                self._rows += batch
+        formats = parsing.resolve(self._columns.values())
+        self._check(formats)
+        if self._rows == 0:
+            raise EmptyTableError(self._source, "has a header and no rows")
+        if stale or formats != self._plan:
+            self._missing.clear()
+            with _Parquet(target) as writer:
+                for final in ahead(self._final(ahead(self._contents.batches()), formats)):
+                    writer.add(final)
+        return Reading(
+            rows=self._rows,
+            columns=self._contents.names,
+            formats=formats,
+            missing=dict(self._missing),
+            notes=(*self._contents.notes, *self._undecided(formats)),
+        )
+
+    def _converted(
+        self, batches: Iterator[pa.RecordBatch]
+    ) -> Iterator[tuple[int, pa.RecordBatch | None]]:
+        """Yield the rows of every batch, and the batch in its types while these still hold."""
+        start = 0
+        for batch in batches:
+            arrays: dict[str, pa.Array | None] = {}
+            for name, column in self._columns.items():
+                arrays[name] = column.meet(batch.column(name))
+                if name in self._given:
+                    self._hold(name, batch.column(name), start)
+            formats = parsing.resolve(self._columns.values())
+            self._plan = self._plan or formats
+            same = formats == self._plan
+            yield batch.num_rows, self._typed(batch, formats, arrays, start) if same else None
+            start += batch.num_rows
+
+    def _final(
+        self, batches: Iterator[pa.RecordBatch], formats: dict[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        start = 0
+        for batch in batches:
+            yield self._typed(batch, formats, {}, start)
+            start += batch.num_rows
+
+    def _typed(
+        self,
+        batch: pa.RecordBatch,
+        formats: dict[str, str],
+        done: Mapping[str, pa.Array | None],
+        start: int,
+    ) -> pa.RecordBatch:
+        arrays = []
+        for name in self._contents.names:
+            values = self._values(batch.column(name), formats.get(name, TEXT), done.get(name))
+            self._check_finite(name, values, start)
+            self._missing[name] += values.null_count
+            arrays.append(values)
+        return pa.RecordBatch.from_arrays(arrays, names=list(self._contents.names))
+
+    def _values(self, texts: pa.Array, wanted: str, done: pa.Array | None) -> pa.Array:
+        """Return a column in its type: as it is, as it was converted, or converted now."""
+        return texts if wanted == TEXT else parsing.fit(wanted, texts) if done is None else done
+
+    def _check_finite(self, name: str, values: pa.Array, start: int) -> None:
+        if pa.types.is_floating(values.type) and pc.any(pc.is_inf(values)).as_py():
+            row = start + pc.index(pc.is_inf(values), pa.scalar(True)).as_py()  # noqa: FBT003
+            place = self._contents.place(row)
+            raise MalformedTableError(self._source, f"{name!r} is infinite in {place}")
+
+    def _hold(self, name: str, values: pa.Array, start: int) -> None:
+        """Refuse values that are not of the format the column is known to have."""
+        column, given = self._columns[name], self._given[name]
+        kept = parsing.resolve([replace(column)])[name]
+        if FORMATS[kept].type == FORMATS[given].type or (given, kept) == ("whole", "number"):
+            return
+        row = parsing.first_misfit(values, given)
+        raise MistypedValueError(
+            self._source,
+            self._contents.place(start + row),
+            name,
+            str(values[row].as_py()),
+            given,
+        )
+
+    def _check(self, formats: dict[str, str]) -> None:
+        """Refuse a table whose first row is data: names that are decimals, dates and fit."""
+        header = self._contents.header
+        cells = {name: header[name] for name in header if formats.get(name, TEXT) != TEXT}
+        if any(parsing.is_data(cell, formats[name]) for name, cell in cells.items()) and all(
+            parsing.fit(formats[name], pa.array([cell])) is not None for name, cell in cells.items()
+        ):
+            raise HeaderError(
+                self._source, "looks like a row of data; set the option `header` to say what it is"
+            )
+
+    def _undecided(self, formats: dict[str, str]) -> Iterator[str]:
+        for name, column in self._columns.items():
+            if column.formats and len(column.formats) > 1 and formats[name] == TEXT:
+                yield (
+                    f"{name!r} stays text: its values could be {' or '.join(column.formats)}; "
+                    "say which as its type"
+                )
 
 
-def _text(source: Path, raw: bytes) -> bytes:
-    try:
-        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        raise MalformedTableError(str(source), f"gzip: {error}") from error
-    if not content.strip():
-        raise EmptyTableError(str(source), "holds nothing but white space")
-    if len(content) >= _MAX_BYTES:
-        raise MalformedTableError(str(source), "it is larger than 2 GiB; convert it to Parquet")
-    return content
+class _Parquet:
+    """A Parquet file in the making, cut in row groups of one size whatever the batches."""
 
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = 0
 
-def _check_encoding(source: Path, content: bytes) -> None:
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise EncodingError(str(source), line, content[error.start]) from error
-    if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise EncodingError(str(source), line, 0)
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._waiting.append(batch)
+        self._rows += batch.num_rows
+        if self._rows >= ROW_GROUP:
+            self._flush(whole=False)
 
+    def _flush(self, *, whole: bool) -> None:
+        if not self._waiting:
+            return
+        table = pa.Table.from_batches(self._waiting)
+        end = table.num_rows if whole else table.num_rows - table.num_rows % ROW_GROUP
+        if self._writer is None:
+            ordered = [each.name for each in table.schema if not pa.types.is_string(each.type)]
+            self._writer = pq.ParquetWriter(
+                self._target, table.schema, compression="zstd", write_statistics=ordered
+            )
+        self._writer.write_table(table.slice(0, end), row_group_size=ROW_GROUP)
+        self._waiting = table.slice(end).to_batches()
+        self._rows = table.num_rows - end
 
-def _header(source: Path, content: bytes) -> list[str]:
-    try:
-        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
-        return next(csv.reader(text, strict=True))
-    except (csv.Error, StopIteration) as error:
-        raise MalformedTableError(str(source), f"header: {error}") from error
+    def __enter__(self) -> _Parquet:
+        return self
 
-
-def _check_header(source: Path, names: list[str]) -> None:
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise HeaderError(str(source), f"repeats {', '.join(map(repr, repeated))}")
-    blank = [str(place) for place, name in enumerate(names, 1) if not name.strip()]
-    if blank:
-        raise HeaderError(str(source), f"has no name in column {', '.join(blank)}")
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._flush(whole=True)
+        if self._writer is not None:
+            self._writer.close()

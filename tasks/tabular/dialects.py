@@ -1,0 +1,265 @@
+"""How a text file is written: its encoding, delimiter and header, found from its bytes."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import charset_normalizer
+
+from tasks.tabular.errors import (
+    EmptyTableError,
+    EncodingError,
+    HeaderError,
+    MalformedTableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DELIMITERS = (",", ";", "\t", "|")
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WESTERN = frozenset({"cp1252", "latin_1", "iso8859_15", "cp858", "cp850", "cp437", "cp1250"})
+"""Guesses that few letters do not tell from Windows-1252; what its letters look like decides."""
+
+_SIGNS = "¹³¿±£¥¯¼¾¶ª°¤¦§¨¬\xad\xb8Ý"
+_MISPLACED = re.compile(rf"(?<=[a-z])[{_SIGNS}](?=[a-z])|[\x80-\xff]{{4}}")
+"""Signs inside words, or words without ASCII: the text is of another alphabet."""
+
+_CHUNK = 2**22
+_HEAD = 2**18
+"""Bytes of the beginning that show the delimiter, and by which a header must have ended."""
+
+_DECLARED = re.compile(r"\ufeff?sep=(.)\r?\n")
+"""The first line by which Excel tells itself the delimiter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How to read a text file.
+
+    `skip` lines come before the header, `names` are the header's. With `odd_quotes` one quote
+    in the file has no partner: it belongs to its text, or it was never closed.
+    """
+
+    encoding: str
+    delimiter: str
+    names: tuple[str, ...]
+    skip: int = 0
+    header: bool = True
+    odd_quotes: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names without blanks around them."""
+        return tuple(name.strip() for name in self.names)
+
+
+def detect(
+    path: Path,
+    source: str,
+    *,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    header: bool | None = None,
+) -> Dialect:
+    """Find how the text file at `path` is written; what is given is believed.
+
+    Raises
+    ------
+    EmptyTableError, EncodingError, HeaderError, MalformedTableError
+        Naming the line; `source` is what they call the file.
+    """
+    encoding, quotes = (
+        (encoding, _check(path, source, encoding)) if encoding else _encoding(path, source)
+    )
+    with path.open("rb") as file:
+        head = codecs.getincrementaldecoder(encoding)("ignore").decode(file.read(_HEAD))
+    head = head.removeprefix("\ufeff")
+    if not head.strip():
+        raise EmptyTableError(source, "holds nothing but white space")
+    declared = _DECLARED.match(head)
+    if declared:
+        head = head[declared.end() :]
+        delimiter = delimiter or declared[1]
+    delimiter = delimiter or _delimiter(head)
+    names = _first(source, head, delimiter)
+    if header is False:
+        names = tuple(f"column_{place}" for place in range(1, len(names) + 1))
+    check_names(source, names)
+    return Dialect(
+        encoding, delimiter, names, int(declared is not None), header is not False, quotes % 2 == 1
+    )
+
+
+def check_names(source: str, names: tuple[str, ...]) -> None:
+    """Refuse blank and repeated names."""
+    plain = [name.strip() for name in names]
+    repeated = [name for name, count in Counter(plain).items() if count > 1 and name]
+    if repeated:
+        raise HeaderError(source, f"repeats {', '.join(map(repr, repeated))}")
+    blank = [str(place) for place, name in enumerate(plain, 1) if not name]
+    if blank:
+        raise HeaderError(source, f"has no name in column {', '.join(blank)}")
+
+
+def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which every row after the header ends, and its values; slowly.
+
+    This reader is asked only where a line number has to be named.
+    """
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
+        with path.open(encoding=encoding, newline="") as text:
+            for _ in range(dialect.skip):
+                text.readline()
+            reader = csv.reader(text, delimiter=dialect.delimiter)
+            for place, row in enumerate(row for row in reader if row):
+                if place or not dialect.header:
+                    yield reader.line_num + dialect.skip, row
+    finally:
+        csv.field_size_limit(limit)
+
+
+def line_of(path: Path, dialect: Dialect, row: int) -> int:
+    """Return the line on which row `row`, counted from 0 after the header, ends."""
+    return next((line for place, (line, _) in enumerate(rows(path, dialect)) if place == row), 0)
+
+
+def check_quotes(path: Path, source: str, dialect: Dialect) -> None:
+    """Refuse a file whose last quoted value is never closed."""
+    if not dialect.odd_quotes:
+        return
+    ended, size = 1 + dialect.skip, len(dialect.names)
+    for line, row in rows(path, dialect):
+        if row[-1].endswith(("\n", "\r")) or (len(row) != size and line > ended + 1):
+            raise MalformedTableError(
+                source, f"line {ended + 1}: a quote that is opened there is never closed"
+            )
+        ended = line
+
+
+def _encoding(path: Path, source: str) -> tuple[str, int]:
+    """Return the file's encoding and the number of its quotes."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    marked = next((name for mark, name in _BOMS if start.startswith(mark)), None)
+    if marked == "utf-16":
+        return marked, _check(path, source, marked)
+    try:
+        return "utf-8", _check(path, source, "utf-8")
+    except EncodingError as error:
+        if marked or error.byte == 0 or not _is_western(path):
+            raise
+        return "cp1252", _check(path, source, "cp1252")
+
+
+def _check(path: Path, source: str, encoding: str) -> int:
+    """Read the file once and count its quotes.
+
+    The line of the first byte that is not of the encoding, or is null, is named.
+    """
+    try:
+        decoder = codecs.getincrementaldecoder(encoding)()
+    except LookupError as error:
+        raise MalformedTableError(source, f"there is no encoding {encoding!r}") from error
+    quotes = 0
+    with path.open("rb") as file:
+        while True:
+            chunk = file.read(_CHUNK)
+            if chunk.isascii() and b"\0" not in chunk and chunk and decoder.getstate()[0] == b"":
+                # the same bytes in all encodings but UTF-16, which has nulls; to look is
+                # thirty times quicker than to count
+                quotes += chunk.count(b'"') if b'"' in chunk else 0
+                continue
+            try:
+                text = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                line = _line_at(path, file.tell() - len(chunk)) + error.object.count(
+                    b"\n", 0, error.start
+                )
+                raise EncodingError(source, line, error.object[error.start]) from error
+            null = text.find("\0")
+            if null >= 0:
+                line = _line_at(path, file.tell() - len(chunk))
+                raise EncodingError(source, line + text.count("\n", 0, null), 0)
+            quotes += text.count('"')
+            if not chunk:
+                return quotes
+
+
+def _line_at(path: Path, end: int) -> int:
+    """Return the number of the line that byte `end` is on; counted only for an error."""
+    lines = 1
+    with path.open("rb") as file:
+        while file.tell() < end:
+            lines += file.read(min(_CHUNK, end - file.tell())).count(b"\n")
+    return lines
+
+
+def _is_western(path: Path) -> bool:
+    """Whether what is not ASCII in the file is text of Western Europe under Windows-1252.
+
+    Its lines alone are judged: they are few, and all others are the same in any encoding.
+    """
+    lines: list[bytes] = []
+    with path.open("rb") as file:
+        for line in file:
+            if not line.isascii():
+                lines.append(line[:2000])
+                if _is_utf8(line):
+                    return False  # two encodings in one file
+            if len(lines) >= 500:  # noqa: PLR2004 - enough to tell languages apart
+                break
+    text = b"".join(lines)
+    try:
+        decoded = text.decode("cp1252")
+    except UnicodeDecodeError:
+        return False
+    if _MISPLACED.search(decoded):
+        return False
+    guess = charset_normalizer.from_bytes(text).best()
+    few = sum(ord(each) > 127 for each in decoded) < 50  # noqa: PLR2004 - ASCII; no guess from these
+    return few or guess is None or guess.encoding in _WESTERN
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _delimiter(head: str) -> str:
+    """Return the delimiter under which the first rows have the same number of values."""
+    lines = head.rsplit("\n", 1)[0] if head.count("\n") > 1 and len(head) > _HEAD // 2 else head
+
+    def fits(delimiter: str) -> tuple[float, int]:
+        counts = [len(row) for row in csv.reader(io.StringIO(lines), delimiter=delimiter) if row]
+        width = Counter(counts).most_common(1)[0][0] if counts else 1  # a title may come first
+        return (counts.count(width) / len(counts) if width > 1 else 0.0, width)
+
+    try:
+        return max(DELIMITERS, key=fits)
+    except csv.Error:  # a value longer than that reader takes
+        return max(DELIMITERS, key=lines.split("\n", 1)[0].count)
+
+
+def _first(source: str, head: str, delimiter: str) -> tuple[str, ...]:
+    try:
+        reader = csv.reader(io.StringIO(head), delimiter=delimiter, strict=True)
+        return tuple(next(row for row in reader if row))
+    except (csv.Error, StopIteration) as error:
+        raise MalformedTableError(source, f"line 1: the header: {error}") from error
