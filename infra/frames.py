@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -35,12 +37,44 @@ def read_frame(
     ArtifactNotFoundError
         If no frame has this digest.
     """
-    content = store.read(f"frames/{digest}")
     selected = list(columns) if columns is not None else None
-    frame: pd.DataFrame = pq.read_table(io.BytesIO(content), columns=selected).to_pandas(
-        date_as_object=False
-    )
+    with opened_frame(store, digest) as path:
+        frame: pd.DataFrame = pq.read_table(path, columns=selected).to_pandas(date_as_object=False)
     return frame
+
+
+@contextmanager
+def opened_frame(store: ArtifactStore, digest: str) -> Iterator[Path]:
+    """Give the Parquet file of a frame, to be read piece by piece.
+
+    Raises
+    ------
+    ArtifactNotFoundError
+        If no frame has this digest.
+    """
+    with store.opened(f"frames/{digest}") as path:
+        yield path
+
+
+def read_page(store: ArtifactStore, digest: str, offset: int, limit: int) -> pa.Table:
+    """Read at most `limit` rows from row `offset` on; only the row groups they lie in are read.
+
+    Raises
+    ------
+    ArtifactNotFoundError
+        If no frame has this digest.
+    """
+    with opened_frame(store, digest) as path, pq.ParquetFile(path) as file:
+        parts, start = [], 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            if start < offset + limit and offset < start + rows:
+                inside = max(0, offset - start)
+                parts.append(
+                    file.read_row_group(group).slice(inside, offset + limit - start - inside)
+                )
+            start += rows
+        return pa.concat_tables(parts) if parts else file.schema_arrow.empty_table()
 
 
 def write_blob(store: ArtifactStore, kind: str, content: bytes) -> str:
@@ -49,3 +83,17 @@ def write_blob(store: ArtifactStore, kind: str, content: bytes) -> str:
     if not store.exists(f"{kind}/{digest}"):
         store.write(f"{kind}/{digest}", content)
     return digest
+
+
+def move_blob(store: ArtifactStore, kind: str, path: Path, digest: str | None = None) -> str:
+    """Move the file at `path` under its SHA-256 below `kind`, without holding it in memory."""
+    digest = digest or digest_of(path)
+    if not store.exists(f"{kind}/{digest}"):
+        store.move_file(f"{kind}/{digest}", path)
+    return digest
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of the file's bytes, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

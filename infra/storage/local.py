@@ -35,10 +35,18 @@ class LocalStore:
         with self._draft(key) as draft:
             draft.write_bytes(content)
 
-    def write_file(self, key: str, source: Path) -> None:
-        """Copy beside the target, then rename."""
+    def move_file(self, key: str, source: Path) -> None:
+        """Rename the file where it lies on the same disk, else copy it."""
         with self._draft(key) as draft:
-            shutil.copyfile(source, draft)
+            shutil.move(source, draft)
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
+        """Give the file itself."""
+        path = self._path(key)
+        if not path.is_file():
+            raise ArtifactNotFoundError(key, str(self._root))
+        yield path
 
     def exists(self, key: str) -> bool:
         """Whether there is a file at `key`."""

@@ -9,6 +9,7 @@ from infra.errors import UnsafeKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -21,8 +22,14 @@ class ArtifactStore(Protocol):
     def write(self, key: str, content: bytes) -> None:
         """Keep `content` under `key`: afterwards readers see all of it or none."""
 
-    def write_file(self, key: str, source: Path) -> None:
-        """Keep the bytes of the file `source` under `key` without holding them in memory."""
+    def move_file(self, key: str, source: Path) -> None:
+        """Keep the file `source` under `key`; it is gone from where it was."""
+
+    def opened(self, key: str) -> AbstractContextManager[Path]:
+        """Give a path from which the bytes under `key` can be read, not written, meanwhile.
+
+        Raises `ArtifactNotFoundError` on entering.
+        """
 
     def exists(self, key: str) -> bool:
         """Whether something is stored under `key`."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import urllib3
@@ -21,7 +23,6 @@ from infra.storage.protocol import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from minio.credentials.providers import Provider
 
@@ -66,10 +67,20 @@ class S3Store:
         with self._errors(check_key(key)):
             self._client.put_object(self._bucket, key, io.BytesIO(content), len(content))
 
-    def write_file(self, key: str, source: Path) -> None:
-        """Upload the file in parts."""
+    def move_file(self, key: str, source: Path) -> None:
+        """Upload the file in parts and delete it here."""
         with self._errors(check_key(key)):
             self._client.fput_object(self._bucket, key, str(source))
+        source.unlink()
+
+    @contextmanager
+    def opened(self, key: str) -> Iterator[Path]:
+        """Download the object to a temporary file."""
+        with tempfile.TemporaryDirectory(prefix="millrace-s3-") as folder:
+            path = Path(folder) / "object"
+            with self._errors(check_key(key)):
+                self._client.fget_object(self._bucket, key, str(path))
+            yield path
 
     def exists(self, key: str) -> bool:
         """Whether there is an object at `key`."""

@@ -35,12 +35,23 @@ class ArtifactStoreContract:
 
         assert store.read("bytes") == content
 
-    def test_a_file_is_kept_like_bytes(self, store: ArtifactStore, tmp_path: Path) -> None:
+    def test_a_moved_file_is_kept_and_gone(self, store: ArtifactStore, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.write_bytes(b"file" * 2_000_000)
-        store.write_file("file", source)
+        store.move_file("file", source)
 
-        assert store.read("file") == source.read_bytes()
+        assert store.read("file") == b"file" * 2_000_000
+        assert not source.exists()
+
+    def test_what_was_written_can_be_opened_as_a_file(self, store: ArtifactStore) -> None:
+        store.write("a/b.bin", b"content")
+
+        with store.opened("a/b.bin") as path:
+            assert path.read_bytes() == b"content"
+
+    def test_what_is_missing_cannot_be_opened(self, store: ArtifactStore) -> None:
+        with pytest.raises(ArtifactNotFoundError), store.opened("nothing"):
+            pass
 
     def test_a_write_replaces(self, store: ArtifactStore) -> None:
         store.write("a", b"old")
