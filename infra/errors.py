@@ -6,8 +6,14 @@
     - ModelServerError
   + ArtifactNotFoundError
   + UnsafeKeyError
+  + SourceError
+  + SourceOfflineError
+  + SourceChangedError
   + DatasetNotFoundError
+  + DatasetDeletedError
   + DatasetRejectedError
+  + PersonalDataError
+  + PreparationError
   + DatasetNameError
   + ModelNotFoundError
   + EvidenceMissingError
@@ -111,6 +117,96 @@ class DatasetNotFoundError(PlatformError):
     def __str__(self) -> str:
         hint = f"; there are: {', '.join(self.known)}" if self.known else ""
         return f"the catalogue has no dataset {self.dataset}{hint}; prepare it first"
+
+
+class DatasetDeletedError(PlatformError):
+    """The dataset version was deleted; its tombstone remains."""
+
+    status = HTTPStatus.GONE
+
+    def __init__(self, dataset: str, when: str, why: str) -> None:
+        super().__init__(dataset, when, why)
+        self.dataset = dataset
+        self.when = when
+        self.why = why
+
+    def __str__(self) -> str:
+        reason = f" ({self.why})" if self.why else ""
+        return f"dataset {self.dataset} was deleted on {self.when}{reason}; use another version"
+
+
+class PreparationError(PlatformError):
+    """A file that was uploaded did not become a dataset version."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file = file
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.file} was not prepared: {self.reason}"
+
+
+class PersonalDataError(PlatformError):
+    """A dataset version holds personal data that is not masked."""
+
+    status = HTTPStatus.CONFLICT
+
+    def __init__(self, dataset: str, columns: tuple[str, ...]) -> None:
+        super().__init__(dataset, columns)
+        self.dataset = dataset
+        self.columns = columns
+
+    def __str__(self) -> str:
+        return (
+            f"train: dataset {self.dataset} holds personal data in {', '.join(self.columns)}; "
+            "mask it with `mask_dataset`, or set `allow_personal_data`, which is recorded "
+            "with the model"
+        )
+
+
+class SourceError(PlatformError):
+    """A source of data cannot be fetched, and trying again would not help."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)
+        self.source = source
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"ingest: {self.source} cannot be fetched: {self.reason}"
+
+
+class SourceOfflineError(PlatformError):
+    """A source on the internet cannot be reached from here."""
+
+    status = HTTPStatus.FAILED_DEPENDENCY
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(source, reason)
+        self.source = source
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"ingest: {self.source} needs the internet, which cannot be reached ({self.reason}); "
+            "download the file elsewhere and give its path, or set a mirror"
+        )
+
+
+class SourceChangedError(TransientError):
+    """A file was written to while it was being read."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.source = source
+
+    def __str__(self) -> str:
+        return f"ingest: {self.source} changed while it was read; it is read again when it rests"
 
 
 class DatasetRejectedError(PlatformError):

@@ -43,6 +43,38 @@ class S3Storage(BaseModel, frozen=True, extra="forbid", validate_default=True):
     timeout_seconds: float = Field(default=10.0, gt=0, description="per request")
 
 
+class SourceSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
+    """Where data may be fetched from."""
+
+    databases: dict[str, SecretStr] = Field(
+        default={}, description="SQLAlchemy URLs by the name under which `sql://name` finds them"
+    )
+    private_hosts: bool = Field(
+        default=False, description="fetch from private and loopback addresses, and without TLS"
+    )
+    limit_bytes: int = Field(default=50 * 2**30, gt=0, description="of one fetched file")
+    timeout_seconds: float = Field(default=30.0, gt=0, description="of silence")
+    kaggle_url: str = Field(
+        default="https://www.kaggle.com/api/v1", description="Kaggle's API or a mirror of it"
+    )
+    kaggle_username: str | None = Field(default=None, description="else KAGGLE_USERNAME")
+    kaggle_key: SecretStr | None = Field(default=None, description="else KAGGLE_KEY")
+    staging: AbsolutePath = Field(
+        default=Path(".millrace/staging"), description="files on their way in"
+    )
+
+
+class PrivacySettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
+    """Personal data."""
+
+    key: SecretStr | None = Field(
+        default=None, description="of hashes and tokens; another key, other hashes: never stored"
+    )
+    language_model: str | None = Field(
+        default=None, description="spaCy model that finds names, for example en_core_web_sm"
+    )
+
+
 class DatabaseSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """Catalogue, routes and ledger."""
 
@@ -75,6 +107,7 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid", validate_default=T
     )
     replay_window_seconds: float = Field(default=300.0, gt=0, description="age of a delivery")
     body_limit_bytes: int = Field(default=16_000_000, gt=0)
+    upload_limit_bytes: int = Field(default=10 * 2**30, gt=0)
     predict_timeout_seconds: float = Field(default=30.0, gt=0)
     refresh_seconds: float = Field(
         default=2.0, gt=0, description="routes are read again this often"
@@ -119,6 +152,8 @@ class Settings(BaseSettings):
 
     environment: Literal["development", "production"] = "development"
     storage: Annotated[LocalStorage | S3Storage, Field(discriminator="kind")] = LocalStorage()
+    sources: SourceSettings = SourceSettings()
+    privacy: PrivacySettings = PrivacySettings()
     database: DatabaseSettings = DatabaseSettings()
     tracking: TrackingSettings = TrackingSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()

@@ -2,42 +2,89 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import Row, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from infra.database.engine import transaction
-from infra.database.tables import dataset_versions
-from infra.errors import DatasetNotFoundError, DatasetRejectedError, ServiceUnavailableError
+from infra.database.tables import dataset_parents, dataset_versions
+from infra.errors import (
+    DatasetDeletedError,
+    DatasetNotFoundError,
+    DatasetRejectedError,
+    ServiceUnavailableError,
+)
 from infra.refs import DatasetRef
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine
 
 State = Literal["ingested", "validated", "rejected"]
+Direction = Literal["ancestors", "descendants"]
 
 _ATTEMPTS = 10
 """Times an upload looks for a free version number when others upload at the same moment."""
 
+_ROWS = dataset_versions.c
+
 
 @dataclass(frozen=True, slots=True)
-class DatasetVersion:
-    """One catalogue row.
+class DatasetEntry:
+    """What is known of a version when it is entered.
 
     `source_digest` is the SHA-256 of the bytes as they came, `frame_digest` that of the
-    Parquet frame made of them; `schema` is the JSON of `tasks.tabular.schema.Schema`.
+    Parquet frame made of them; `schema` is the JSON of `tasks.tabular.schema.Schema`. `file`
+    is what the original was called; derived data has none, but `parents`.
     """
 
-    ref: DatasetRef
     source: str
     source_digest: str
     frame_digest: str
     schema: dict[str, Any]
+    rows: int = 0
+    file: str | None = None
+    owner: str = ""
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    parents: tuple[DatasetRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion:
+    """One row: an entry, its address, and what the stages found since.
+
+    `statistics` is the profile's summary and `findings` what was found of personal data;
+    None where nobody has looked yet.
+    """
+
+    ref: DatasetRef
+    entry: DatasetEntry
     state: State
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[str, ...]
+    created_at: datetime
+    statistics: dict[str, Any] | None
+    findings: dict[str, Any] | None
+    deleted_at: datetime | None = None
+    deleted_because: str | None = None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON of the version's schema."""
+        return self.entry.schema
+
+    @property
+    def frame_digest(self) -> str:
+        """Address of the version's frame in the store."""
+        return self.entry.frame_digest
+
+    @property
+    def source_digest(self) -> str:
+        """Address of the version's original in the store."""
+        return self.entry.source_digest
 
 
 class Catalogue:
@@ -48,58 +95,39 @@ class Catalogue:
 
     def find(self, project: str, name: str, source_digest: str) -> DatasetVersion | None:
         """Return the version these bytes already have under this name, if any."""
-        return self._one(*_named(project, name), dataset_versions.c.source_digest == source_digest)
+        return self._one(
+            *_named(project, name), _ROWS.source_digest == source_digest, _ROWS.deleted_at.is_(None)
+        )
 
-    def add(
-        self,
-        project: str,
-        name: str,
-        *,
-        source: str,
-        source_digest: str,
-        frame_digest: str,
-        schema: dict[str, Any],
-    ) -> DatasetVersion:
+    def add(self, project: str, name: str, entry: DatasetEntry) -> DatasetVersion:
         """Enter a version; the same bytes under the same name give the version they have.
 
         The row is written last, after the bytes are in the store, so that a version that
         can be found can be read.
         """
         for _ in range(_ATTEMPTS):
-            known = self.find(project, name, source_digest)
+            known = self.find(project, name, entry.source_digest)
             if known is not None:
                 return known
             try:
                 with transaction(self._engine) as connection:
-                    newest = connection.scalar(
-                        select(func.max(dataset_versions.c.version)).where(*_named(project, name))
-                    )
-                    connection.execute(
-                        insert(dataset_versions).values(
-                            project=project,
-                            name=name,
-                            version=(newest or 0) + 1,
-                            source=source,
-                            source_digest=source_digest,
-                            frame_digest=frame_digest,
-                            schema=schema,
-                            state="ingested",
-                            reasons=[],
-                            created_at=datetime.now(UTC),
-                        )
-                    )
+                    _insert(connection, project, name, entry)
             except IntegrityError:  # another upload took the number or entered the same bytes
                 continue
-        known = self.find(project, name, source_digest)
+        known = self.find(project, name, entry.source_digest)
         if known is None:
             raise ServiceUnavailableError("the catalogue", f"{_ATTEMPTS} uploads at once")
         return known
 
     def get(self, ref: DatasetRef) -> DatasetVersion:
-        """Return the row of `ref`, or raise `DatasetNotFoundError`."""
-        found = self._one(*_named(ref.project, ref.name), dataset_versions.c.version == ref.version)
+        """Return the row of `ref`, or raise `DatasetNotFoundError` or `DatasetDeletedError`."""
+        found = self._one(*_at(ref))
         if found is None:
             raise DatasetNotFoundError(str(ref), self._known(ref.project))
+        if found.deleted_at is not None:
+            raise DatasetDeletedError(
+                str(ref), found.deleted_at.isoformat(), found.deleted_because or ""
+            )
         return found
 
     def trusted(self, ref: DatasetRef) -> DatasetVersion:
@@ -111,50 +139,170 @@ class Catalogue:
 
     def latest(self, project: str, name: str) -> DatasetVersion:
         """Return the newest validated version, or raise `DatasetNotFoundError`."""
-        found = self._one(*_named(project, name), dataset_versions.c.state == "validated")
+        found = self.newest(project, name)
         if found is None:
             raise DatasetNotFoundError(f"{project}.{name}", self._known(project))
         return found
 
+    def newest(self, project: str, name: str) -> DatasetVersion | None:
+        """Return the newest validated version, if there is one."""
+        return self._one(
+            *_named(project, name), _ROWS.state == "validated", _ROWS.deleted_at.is_(None)
+        )
+
+    def versions(
+        self, project: str | None = None, name: str | None = None, *, text: str = ""
+    ) -> list[DatasetVersion]:
+        """Return living versions, newest first, of a project or dataset if one is named.
+
+        `text` looks for versions whose name, description or owner holds it.
+        """
+        query = select(dataset_versions).where(_ROWS.deleted_at.is_(None))
+        for column, wanted in ((_ROWS.project, project), (_ROWS.name, name)):
+            query = query.where(column == wanted) if wanted is not None else query
+        if text:
+            columns = (_ROWS.name, _ROWS.description, _ROWS.owner)
+            query = query.where(or_(*(each.icontains(text, autoescape=True) for each in columns)))
+        with transaction(self._engine) as connection:
+            rows = connection.execute(query.order_by(_ROWS.id.desc())).all()
+            return [_read(connection, row) for row in rows]
+
+    def lineage(self, ref: DatasetRef, direction: Direction) -> tuple[DatasetRef, ...]:
+        """Return what a version was made from, or what was made from it, nearest first.
+
+        Deleted versions are named too: what was made from them remains.
+        """
+        here, there = (
+            (dataset_parents.c.child, dataset_parents.c.parent)
+            if direction == "ancestors"
+            else (dataset_parents.c.parent, dataset_parents.c.child)
+        )
+        with transaction(self._engine) as connection:
+            found: dict[int, None] = {}
+            nearest = set(connection.scalars(select(_ROWS.id).where(*_at(ref))))
+            if not nearest:
+                raise DatasetNotFoundError(str(ref), self._known(ref.project))
+            while nearest:
+                nearest = set(connection.scalars(select(there).where(here.in_(nearest)))) - set(
+                    found
+                )
+                found |= dict.fromkeys(sorted(nearest))
+            return tuple(_refs(connection, found))
+
     def mark(self, ref: DatasetRef, state: State, reasons: tuple[str, ...] = ()) -> None:
         """Record what validation found."""
+        self._update(ref, state=state, reasons=list(reasons))
+
+    def describe(self, ref: DatasetRef, statistics: dict[str, Any]) -> None:
+        """Record the profile's summary."""
+        self._update(ref, statistics=statistics)
+
+    def record_findings(self, ref: DatasetRef, findings: dict[str, Any]) -> None:
+        """Record what was found of personal data."""
+        self._update(ref, findings=findings)
+
+    def delete(self, ref: DatasetRef, because: str) -> None:
+        """Put a tombstone on a version: its number is never used again, its row remains.
+
+        Raises
+        ------
+        DatasetNotFoundError, DatasetDeletedError
+            If there is no such version, or no more.
+        """
+        self.get(ref)
+        self._update(ref, deleted_at=datetime.now(UTC), deleted_because=because)
+
+    def _update(self, ref: DatasetRef, **values: object) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(
-                update(dataset_versions)
-                .where(*_named(ref.project, ref.name), dataset_versions.c.version == ref.version)
-                .values(state=state, reasons=list(reasons))
-            )
+            connection.execute(update(dataset_versions).where(*_at(ref)).values(**values))
 
     def _one(self, *conditions: ColumnElement[bool]) -> DatasetVersion | None:
-        query = (
-            select(dataset_versions)
-            .where(*conditions)
-            .order_by(dataset_versions.c.version.desc())
-            .limit(1)
-        )
+        query = select(dataset_versions).where(*conditions).order_by(_ROWS.version.desc()).limit(1)
         with transaction(self._engine) as connection:
             row = connection.execute(query).one_or_none()
-        return _read(row) if row is not None else None
+            return _read(connection, row) if row is not None else None
 
     def _known(self, project: str) -> tuple[str, ...]:
-        query = (
-            select(dataset_versions.c.name).where(dataset_versions.c.project == project).distinct()
-        )
+        query = select(_ROWS.name).where(_ROWS.project == project).distinct()
         with transaction(self._engine) as connection:
             return tuple(sorted(connection.scalars(query)))
 
 
 def _named(project: str, name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return dataset_versions.c.project == project, dataset_versions.c.name == name
+    return _ROWS.project == project, _ROWS.name == name
 
 
-def _read(row: Row[Any]) -> DatasetVersion:
+def _at(ref: DatasetRef) -> tuple[ColumnElement[bool], ...]:
+    return (*_named(ref.project, ref.name), _ROWS.version == ref.version)
+
+
+def _insert(connection: Connection, project: str, name: str, entry: DatasetEntry) -> None:
+    newest = connection.scalar(select(func.max(_ROWS.version)).where(*_named(project, name)))
+    made = connection.scalar(
+        insert(dataset_versions)
+        .values(
+            project=project,
+            name=name,
+            version=(newest or 0) + 1,
+            source=entry.source,
+            source_digest=entry.source_digest,
+            frame_digest=entry.frame_digest,
+            schema=entry.schema,
+            state="ingested",
+            reasons=[],
+            created_at=datetime.now(UTC),
+            file=entry.file,
+            rows=entry.rows,
+            owner=entry.owner,
+            description=entry.description,
+            tags=entry.tags,
+            notes=list(entry.notes),
+        )
+        .returning(_ROWS.id)
+    )
+    for parent in entry.parents:
+        connection.execute(
+            insert(dataset_parents).values(
+                child=made,
+                parent=select(_ROWS.id).where(*_at(parent)).scalar_subquery(),
+            )
+        )
+
+
+def _refs(connection: Connection, ids: dict[int, None]) -> list[DatasetRef]:
+    rows = connection.execute(select(dataset_versions).where(_ROWS.id.in_(list(ids)))).all()
+    by_id = {row.id: _ref(row) for row in rows}
+    return [by_id[each] for each in ids]
+
+
+def _ref(row: Row[Any]) -> DatasetRef:
+    return DatasetRef(project=row.project, name=row.name, version=row.version)
+
+
+def _read(connection: Connection, row: Row[Any]) -> DatasetVersion:
+    parents = connection.scalars(
+        select(dataset_parents.c.parent).where(dataset_parents.c.child == row.id)
+    )
     return DatasetVersion(
-        ref=DatasetRef(project=row.project, name=row.name, version=row.version),
-        source=row.source,
-        source_digest=row.source_digest,
-        frame_digest=row.frame_digest,
-        schema=row.schema,
+        ref=_ref(row),
+        entry=DatasetEntry(
+            source=row.source,
+            source_digest=row.source_digest,
+            frame_digest=row.frame_digest,
+            schema=row.schema,
+            rows=row.rows,
+            file=row.file,
+            owner=row.owner,
+            description=row.description,
+            tags=row.tags,
+            notes=tuple(row.notes),
+            parents=tuple(_refs(connection, dict.fromkeys(parents))),
+        ),
         state=row.state,
         reasons=tuple(row.reasons),
+        created_at=row.created_at,
+        statistics=row.statistics,
+        findings=row.findings,
+        deleted_at=row.deleted_at,
+        deleted_because=row.deleted_because,
     )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -58,8 +60,33 @@ dataset_versions = Table(
     Column("state", String(20), nullable=False),
     Column("reasons", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("file", String(300)),  # what the original was called; none was kept of derived data
+    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("owner", String(200), nullable=False, server_default=""),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("tags", JSON, nullable=False, server_default="{}"),
+    Column("notes", JSON, nullable=False, server_default="[]"),
+    Column("statistics", JSON),
+    Column("findings", JSON),
+    Column("deleted_at", Instant),
+    Column("deleted_because", Text),
     UniqueConstraint("project", "name", "version"),
-    UniqueConstraint("project", "name", "source_digest"),
+)
+Index(
+    "uq_dataset_versions_living",
+    dataset_versions.c.project,
+    dataset_versions.c.name,
+    dataset_versions.c.source_digest,
+    unique=True,
+    sqlite_where=text("deleted_at IS NULL"),
+    postgresql_where=text("deleted_at IS NULL"),
+)
+
+dataset_parents = Table(
+    "dataset_parents",
+    metadata,
+    Column("child", Integer, ForeignKey("dataset_versions.id"), primary_key=True),
+    Column("parent", Integer, ForeignKey("dataset_versions.id"), primary_key=True, index=True),
 )
 
 promotions = Table(

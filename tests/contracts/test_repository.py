@@ -14,6 +14,7 @@ from http import HTTPStatus
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
@@ -29,12 +30,18 @@ ERRORS = [
     infra.errors.ArtifactNotFoundError("key", "store"),
     infra.errors.BuildError("adult v1", "no space"),
     infra.errors.ChampionChangedError("adult v3", "production", 1, 2),
+    infra.errors.DatasetDeletedError("adult v1", "2026-01-01", "a wish"),
     infra.errors.DatasetNameError("???"),
     infra.errors.DatasetNotFoundError("adult v9", ("adult",)),
     infra.errors.DatasetRejectedError("adult v1", ("age: out of range",)),
     infra.errors.EvidenceMissingError("adult v1", "evidence.json"),
     infra.errors.ModelNotFoundError("adult v9"),
     infra.errors.ModelServerError("model-adult", "died", "x.log"),
+    infra.errors.PersonalDataError("adult v1", ("email",)),
+    infra.errors.PreparationError("a.csv", "line 3"),
+    infra.errors.SourceChangedError("a.csv"),
+    infra.errors.SourceError("s3://b/k", "there is no such object"),
+    infra.errors.SourceOfflineError("https://x", "no route"),
     infra.errors.PayloadTooLargeError(16),
     infra.errors.PlatformError(),
     infra.errors.ReleaseFailedError("adult v1", "smoke"),
@@ -47,6 +54,10 @@ ERRORS = [
     infra.errors.SupersededError("adult v1", "production", "v2"),
     infra.errors.TransientError(),
     infra.errors.UnsafeKeyError("../x"),
+    tasks.tabular.errors.ArchiveError("a.zip", "it holds 2 files"),
+    tasks.tabular.errors.MaskingError("email", "hash", "there is no key"),
+    tasks.tabular.errors.MistypedValueError("a.csv", "line 3", "age", "x", "whole"),
+    tasks.tabular.errors.SuiteError("line 3"),
     tasks.tabular.errors.ConstantTableError(3),
     tasks.tabular.errors.EmptyTableError("a.csv", "is empty"),
     tasks.tabular.errors.EncodingError("a.csv", 3, 0xE9),
@@ -214,7 +225,7 @@ def test_both_locks_agree_and_meet_the_project() -> None:
 
     assert runtime.items() <= development.items()
     for requirement in project["dependencies"]:
-        name = requirement.split("[")[0].rstrip("=<>.,0123456789").split(">")[0].split("=")[0]
+        name = Requirement(requirement).name
         assert name in runtime
 
 

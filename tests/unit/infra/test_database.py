@@ -5,15 +5,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from infra.database import ledger
-from infra.database.catalogue import Catalogue
+from infra.database.catalogue import Catalogue, DatasetEntry
 from infra.database.engine import open_database, upgrade
 from infra.database.ledger import Promotions, Releases
 from infra.database.routes import Route, Routes
 from infra.database.tables import metadata
 from infra.errors import (
+    DatasetDeletedError,
     DatasetNotFoundError,
     DatasetRejectedError,
     ServiceUnavailableError,
@@ -39,9 +40,11 @@ def engine(platform: Settings) -> Engine:
 
 
 def add(catalogue: Catalogue, digest: str, name: str = "churn") -> DatasetRef:
-    return catalogue.add(
-        "default", name, source="f.csv", source_digest=digest, frame_digest="f" + digest, schema={}
-    ).ref
+    return catalogue.add("default", name, entry(digest)).ref
+
+
+def entry(digest: str, **values: object) -> DatasetEntry:
+    return DatasetEntry("f.csv", digest, f"f{digest}", {"columns": []}, **values)
 
 
 def test_migrations_make_the_tables_the_code_expects(engine: Engine) -> None:
@@ -92,6 +95,69 @@ def test_an_unknown_version_is_answered_with_what_there_is(engine: Engine) -> No
 
     with pytest.raises(DatasetNotFoundError, match="there are: churn"):
         catalogue.get(DatasetRef(name="chrun", version=1))
+
+
+def test_what_is_said_of_a_version_is_kept(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+    said = {"owner": "ann", "description": "Leavers", "tags": {"team": "crm"}, "notes": ("n",)}
+    ref = catalogue.add("default", "churn", entry("a", rows=7, file="f.csv", **said)).ref
+
+    catalogue.describe(ref, {"rows": 7})
+    catalogue.record_findings(ref, {"findings": []})
+
+    found = catalogue.get(ref)
+    assert found.entry == entry("a", rows=7, file="f.csv", **said)
+    assert (found.statistics, found.findings) == ({"rows": 7}, {"findings": []})
+
+
+def test_lineage_is_told_in_both_directions_nearest_first(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+    raw, other = add(catalogue, "a"), add(catalogue, "b", name="regions")
+    joined = catalogue.add("default", "joined", entry("c", parents=(raw, other))).ref
+    masked = catalogue.add("default", "masked", entry("d", parents=(joined,))).ref
+
+    assert catalogue.lineage(masked, "ancestors") == (joined, raw, other)
+    assert catalogue.lineage(raw, "descendants") == (joined, masked)
+    assert catalogue.lineage(raw, "ancestors") == ()
+    assert catalogue.get(joined).entry.parents == (raw, other)
+
+
+def test_a_deleted_version_leaves_a_tombstone_and_its_number(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+    ref = add(catalogue, "a")
+    catalogue.mark(ref, "validated")
+    child = catalogue.add("default", "masked", entry("c", parents=(ref,))).ref
+
+    catalogue.delete(ref, "a wish")
+
+    with pytest.raises(DatasetDeletedError, match="a wish"):
+        catalogue.get(ref)
+    with pytest.raises(DatasetDeletedError):
+        catalogue.delete(ref, "again")
+    with pytest.raises(DatasetNotFoundError):
+        catalogue.latest("default", "churn")
+    assert catalogue.lineage(child, "ancestors") == (ref,)
+    assert add(catalogue, "a").version == 2
+
+
+def test_versions_are_found_by_what_is_said_of_them(engine: Engine) -> None:
+    catalogue = Catalogue(engine)
+    catalogue.add("default", "churn", entry("a", description="100% of leavers"))
+    catalogue.add("sales", "orders", entry("b", owner="Bob"))
+
+    assert [each.ref.name for each in catalogue.versions(text="0% OF")] == ["churn"]
+    assert [each.ref.name for each in catalogue.versions(text="bob")] == ["orders"]
+    assert [each.ref.name for each in catalogue.versions("sales")] == ["orders"]
+    assert catalogue.versions(text="%_%") == []
+
+
+def test_the_catalogue_can_be_read_with_plain_sql(engine: Engine) -> None:
+    add(Catalogue(engine), "a")
+
+    with engine.connect() as connection:
+        row = connection.execute(text('SELECT * FROM "DatasetCatalog"')).one()
+
+    assert (row.id, row.name, row.location) == ("default.churn v1", "churn", "frames/fa")
 
 
 def test_a_route_is_replaced_and_removed(engine: Engine) -> None:

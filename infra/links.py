@@ -1,0 +1,24 @@
+"""Addresses of pages that the gateway shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from infra.refs import DatasetRef
+    from infra.settings import GatewaySettings
+
+Page = Literal["profile", "validation"]
+
+
+def dataset_page(gateway: GatewaySettings, dataset: DatasetRef, page: Page) -> str | None:
+    """Return the address of a page about a version; None where no gateway runs."""
+    if gateway.url is None:
+        return None
+    base = gateway.url.rstrip("/")
+    return f"{base}/datasets/{dataset.project}/{dataset.name}/versions/{dataset.version}/{page}"
+
+
+def page_key(dataset: DatasetRef, page: Page) -> str:
+    """Return where in the store a page about a version lies, as HTML."""
+    return f"{page}s/{dataset.project}/{dataset.name}/{dataset.version}.html"
