@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from infra.database.catalogue import Catalogue, DatasetVersion
 from infra.database.engine import open_database
+from infra.errors import PersonalDataError
 from infra.frames import read_frame
 from infra.provenance import ROOT, git_commit, lock_hash
 from infra.refs import DatasetRef, Name
@@ -27,6 +28,7 @@ from tasks.tabular import leaderboard, packing, problem, search, splitting
 from tasks.tabular.evidence import SAMPLE_ROWS, Evidence, json_rows
 from tasks.tabular.learners import LearnerName, predict_scores, select
 from tasks.tabular.metrics import MetricName, choose, evaluate
+from tasks.tabular.pii import PersonalDataReport
 from tasks.tabular.schema import Schema, conform
 
 
@@ -47,6 +49,11 @@ class TrainingRequest(BaseModel, frozen=True):
     )
     learners: tuple[LearnerName, ...] = Field(
         default=(), title="Learners", description="Only these; all if empty"
+    )
+    allow_personal_data: bool = Field(
+        default=False,
+        title="Allow personal data",
+        description="Train on columns with personal data that is not masked; recorded",
     )
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
         default=0, title="Seed", description="Same seed, data and libraries: same split and models"
@@ -80,18 +87,19 @@ def fit_candidates(dataset: DatasetRef, request: TrainingRequest) -> TrainingRep
     ------
     DatasetRejectedError
         If the version has not passed validation.
+    PersonalDataError
+        If it holds unmasked personal data and the request does not allow that.
     TabularError
         If the target cannot be learned, or no learner can be fitted.
     """
     settings = get_settings()
     version = Catalogue(open_database(settings.database)).trusted(dataset)
+    lineage = _lineage(version, request)
     frame = read_frame(open_store(settings.storage), version.frame_digest)
     work = _prepare(frame, Schema.from_json(version.schema), request)
     learners = select(request.learners)
     tracking = Tracking(settings.tracking)
-    with tracking.run(
-        f"{dataset.project}/{dataset.name}", f"train {dataset}", _lineage(version, request)
-    ) as run_id:
+    with tracking.run(f"{dataset.project}/{dataset.name}", f"train {dataset}", lineage) as run_id:
         found = search.search(
             work.task,
             learners,
@@ -175,8 +183,19 @@ def _keep(
     return TrainingReport(dataset, run_id, uri, task_.metric.name, holdout_score, board)
 
 
+def _personal_data(version: DatasetVersion, request: TrainingRequest) -> str:
+    """Word what the model may have learned of people, or refuse to let it."""
+    if version.findings is None:
+        return "not looked for"
+    found = PersonalDataReport.from_json(version.findings).unmasked
+    if found and not request.allow_personal_data:
+        raise PersonalDataError(str(version.ref), found)
+    return f"allowed by the request: {', '.join(found)}" if found else "none found"
+
+
 def _lineage(version: DatasetVersion, request: TrainingRequest) -> dict[str, str]:
     return {
+        "millrace.personal_data": _personal_data(version, request),
         "millrace.dataset": str(version.ref),
         "millrace.dataset_digest": version.source_digest,
         "millrace.target": request.target,
