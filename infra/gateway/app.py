@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 
+from infra.database.catalogue import Catalogue
 from infra.database.engine import open_database
 from infra.database.routes import Routes
 from infra.errors import PlatformError, ServiceUnavailableError, TransientError
@@ -19,7 +20,7 @@ from infra.events import GATEWAY_RESOURCE, GATEWAY_STARTED
 from infra.gateway.dependencies import Parts
 from infra.gateway.limits import BodyLimit
 from infra.gateway.metrics import GatewayMetrics
-from infra.gateway.routes import health, hooks, predictions, routing
+from infra.gateway.routes import datasets, health, hooks, predictions, routing
 from infra.gateway.routing import RoutingTable
 from infra.orchestrator import Orchestrator
 
@@ -43,7 +44,15 @@ def create_app(settings: Settings) -> FastAPI:
         async with httpx.AsyncClient(timeout=timeout, limits=limits) as client:
             table = RoutingTable(Routes(open_database(settings.database)))
             orchestrator = Orchestrator(settings.orchestrator)
-            app.state.parts = Parts(settings.gateway, table, orchestrator, GatewayMetrics(), client)
+            app.state.parts = Parts(
+                settings.gateway,
+                table,
+                orchestrator,
+                GatewayMetrics(),
+                client,
+                Catalogue(open_database(settings.database)),
+                settings,
+            )
             background = [
                 asyncio.create_task(_refresh(table, settings.gateway.refresh_seconds)),
                 asyncio.create_task(_announce(orchestrator)),
@@ -60,8 +69,12 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.add_exception_handler(PlatformError, _answer)
-    app.add_middleware(BodyLimit, limit_bytes=settings.gateway.body_limit_bytes)
-    for module in (predictions, hooks, routing, health):
+    app.add_middleware(
+        BodyLimit,
+        limit_bytes=settings.gateway.body_limit_bytes,
+        others={datasets.UPLOAD: settings.gateway.upload_limit_bytes},
+    )
+    for module in (predictions, datasets, hooks, routing, health):
         app.include_router(module.router)
     return app
 

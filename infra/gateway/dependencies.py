@@ -5,18 +5,22 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Header, Request
 
 from infra.errors import AccessDeniedError
 
 if TYPE_CHECKING:
+    import asyncio
+
     import httpx
 
+    from infra.database.catalogue import Catalogue
     from infra.gateway.metrics import GatewayMetrics
     from infra.gateway.routing import RoutingTable
     from infra.orchestrator import Orchestrator
-    from infra.settings import GatewaySettings
+    from infra.settings import GatewaySettings, Settings
 
 _REMEMBERED = 10_000
 
@@ -30,7 +34,10 @@ class Parts:
     orchestrator: Orchestrator
     metrics: GatewayMetrics
     client: httpx.AsyncClient
+    catalogue: Catalogue
+    platform: Settings
     delivered: dict[str, None] = field(default_factory=dict)
+    background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def remember(self, delivery: str) -> None:
         """Note a delivery that was dealt with."""
@@ -52,6 +59,13 @@ def require_token(parts: PartsDependency, authorization: Annotated[str, Header()
     """Let only the platform itself pass, or raise `AccessDeniedError`."""
     expected = f"Bearer {parts.settings.token.get_secret_value()}"
     if not hmac.compare_digest(authorization.encode(), expected.encode()):
+        raise AccessDeniedError
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Refuse what a page of another site has a browser send, or raise `AccessDeniedError`."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise AccessDeniedError
 
 

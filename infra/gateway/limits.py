@@ -13,20 +13,25 @@ if TYPE_CHECKING:
 
 
 class BodyLimit:
-    """Answer 413 to a body that says it is too large; cut one off that turns out to be."""
+    """Answer 413 to a body that says it is too large; cut one off that turns out to be.
 
-    def __init__(self, app: ASGIApp, limit_bytes: int) -> None:
+    `others` are limits of single paths.
+    """
+
+    def __init__(self, app: ASGIApp, limit_bytes: int, others: dict[str, int]) -> None:
         self._app = app
         self._limit = limit_bytes
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, its body counted."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        error = PayloadTooLargeError(self._limit)
+        limit = self._others.get(scope["path"], self._limit)
+        error = PayloadTooLargeError(limit)
         said = dict(scope["headers"]).get(b"content-length", b"0")
-        if not said.isdigit() or int(said) > self._limit:
+        if not said.isdigit() or int(said) > limit:
             answer = {"error": type(error).__name__, "detail": str(error)}
             await JSONResponse(answer, error.status)(scope, receive, send)
             return
@@ -36,7 +41,7 @@ class BodyLimit:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self._limit:
+            if size > limit:
                 raise error
             return message
 

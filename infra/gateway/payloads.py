@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, StringConstraints
+
+from infra.database.catalogue import DatasetVersion
 
 RouteName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.]{1,201}$")]
 
@@ -53,3 +56,67 @@ class PredictionRequest(BaseModel):
     """Named rows: one object per row, column names to values."""
 
     rows: list[dict[str, str | int | float | bool | None]] = Field(min_length=1)
+
+
+class DatasetBody(BaseModel, frozen=True):
+    """A dataset version as the catalogue has it; `schema` is named so in JSON."""
+
+    dataset_id: str
+    project: str
+    name: str
+    version: int
+    state: Literal["ingested", "validated", "rejected"]
+    reasons: list[str]
+    sha256: str
+    rows: int
+    columns: list[dict[str, Any]] = Field(serialization_alias="schema")
+    source: str
+    file: str | None
+    owner: str
+    description: str
+    tags: dict[str, str]
+    notes: list[str]
+    parents: list[str]
+    statistics: dict[str, Any] | None
+    findings: dict[str, Any] | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, version: DatasetVersion) -> DatasetBody:
+        """Word a row of the catalogue."""
+        entry, ref = version.entry, version.ref
+        return cls(
+            dataset_id=f"{ref.project}.{ref.name}",
+            project=ref.project,
+            name=ref.name,
+            version=ref.version,
+            state=version.state,
+            reasons=list(version.reasons),
+            sha256=entry.source_digest,
+            rows=entry.rows,
+            columns=entry.schema.get("columns", []),
+            source=entry.source,
+            file=entry.file,
+            owner=entry.owner,
+            description=entry.description,
+            tags=entry.tags,
+            notes=list(entry.notes),
+            parents=[str(each) for each in entry.parents],
+            statistics=version.statistics,
+            findings=version.findings,
+            created_at=version.created_at,
+        )
+
+
+class LineageBody(BaseModel, frozen=True):
+    """What a version was made from and what was made from it, nearest first."""
+
+    ancestors: list[str]
+    descendants: list[str]
+
+
+class PendingBody(BaseModel, frozen=True):
+    """A run that has not ended yet."""
+
+    flow_run: str
+    detail: str
