@@ -6,31 +6,28 @@ asserted about time. `MILLRACE_BENCH_ROUNDS` sets how often each is taken (the m
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import httpx
 import pandas as pd
 import psutil
 import pytest
-from rich.console import Console
-from rich.table import Table
 
+from tests.benchmarks.figures import note, show, take
 from tests.running_stack import ROW, RunningStack, temporary_home, wait_until
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
-
-ROUNDS = int(os.environ.get("MILLRACE_BENCH_ROUNDS", "3"))
-FIGURES: list[tuple[str, float, str]] = []
 
 
 @pytest.fixture(autouse=True)
@@ -45,36 +42,7 @@ def running() -> Iterator[RunningStack]:
         stack = RunningStack(home)
         yield stack
         stack.command("down")
-    table = Table("figure", "median", "bar", title=f"{ROUNDS} rounds, {_machine()}")
-    for figure, seconds, bar in FIGURES:
-        table.add_row(figure, f"{seconds:.1f} s", bar)
-    Console(width=110).print(table)
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
-
-
-def take(
-    benchmark: BenchmarkFixture,
-    figure: str,
-    bar: str,
-    action: Callable[[], object],
-    *,
-    before: Callable[[], object] = lambda: None,
-    rounds: int = ROUNDS,
-) -> None:
-    """Take a figure several times and note its median."""
-    seconds: list[float] = []
-
-    def once() -> None:
-        started = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - started)
-
-    benchmark.pedantic(once, setup=lambda: before() and None, rounds=rounds, iterations=1)
-    benchmark.extra_info["bar"] = bar
-    FIGURES.append((figure, statistics.median(seconds), bar))
+    show()
 
 
 def checked(result: subprocess.CompletedProcess[str]) -> None:
@@ -121,6 +89,47 @@ def bench_file_to_prediction(
     take(benchmark, "10,000 x 14 rows, 20 s search: file to prediction", "<= 75 s", road)
 
 
+def bench_upload(benchmark: BenchmarkFixture, running: RunningStack, tmp_path: Path) -> None:
+    """Upload 200 MB while the gateway's memory is watched."""
+    path, megabytes = tmp_path / "large.csv", 200
+    with path.open("w") as file:
+        file.write("a,b,c\n")
+        for n in range(megabytes):
+            file.write(
+                "".join(f"{n * 7 + m},{m / 8},text {m % 50}\n" for m in range(50_000))[: 10**6]
+            )
+            file.write("\n")
+    (gateway, *_) = next(t for name, t in running.programs().items() if name == "gateway")
+    processes = [gateway, *gateway.children(recursive=True)]
+
+    def memory() -> int:
+        return sum(each.memory_info().rss for each in processes)
+
+    idle, peak = memory(), [0]
+
+    def send() -> None:
+        with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(
+                httpx.post,
+                f"{running.stack.layout.gateway_url}/datasets/upload",
+                files={"file": file},
+                timeout=300,
+            )
+            while not sent.done():
+                peak[0] = max(peak[0], memory())
+                time.sleep(0.02)
+        answer = sent.result()
+        assert answer.status_code in {200, 201}, answer.text
+        assert answer.json()["rows"] > 10**6
+
+    take(benchmark, "upload of 200 MB to a described version", "none", send, rounds=1)
+    note(
+        "upload of 200 MB: gateway's memory grows by",
+        f"{(peak[0] - idle) / 1e6:.0f} MB",
+        "<= 150 MB",
+    )
+
+
 def bench_alias_to_answer(benchmark: BenchmarkFixture, running: RunningStack) -> None:
     """Time both: until Prefect has created the run, by its own clock, and until it answers."""
     version: list[int] = []
@@ -139,7 +148,7 @@ def bench_alias_to_answer(benchmark: BenchmarkFixture, running: RunningStack) ->
         to_run.append(min(each for each in after if each > 0))
 
     take(benchmark, "alias set to new version answering", "<= 20 s", set_alias, before=prepare)
-    FIGURES.append(("alias set to run created", statistics.median(to_run), "<= 1 s"))
+    note("alias set to run created", f"{statistics.median(to_run):.2f} s", "<= 1 s")
 
 
 def bench_missed_webhook(benchmark: BenchmarkFixture, running: RunningStack) -> None:
