@@ -3,19 +3,27 @@
 `MILLRACE_STORAGE__KIND=s3` sets `settings.storage.kind`. Without any variable the platform
 works alone in one process: SQLite files and a local store under `.millrace`. The embedded
 stack sets the addresses of its servers for the processes it starts; a team that has its own
-PostgreSQL, MLflow or Prefect sets theirs.
+PostgreSQL, MLflow or Prefect sets theirs. `MILLRACE_CONFIG` names an INI file with values
+that the environment does not set.
 """
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 import infra.telemetry  # noqa: F401 - switches it off before anything that reports is imported
+from infra.ini import read_ini
 
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
 Port = Annotated[int, Field(ge=1024, le=65535)]
@@ -37,9 +45,14 @@ class S3Storage(BaseModel, frozen=True, extra="forbid", validate_default=True):
     bucket: str
     endpoint: str = Field(default="s3.amazonaws.com", description="host[:port], without scheme")
     secure: bool = Field(default=True, description="speak TLS")
-    region: str | None = None
-    access_key: SecretStr | None = Field(default=None, description="else AWS_ACCESS_KEY_ID")
-    secret_key: SecretStr | None = Field(default=None, description="else AWS_SECRET_ACCESS_KEY")
+    region: str | None = Field(default=None, description="else AWS_REGION")
+    prefix: str = Field(default="", description="folder in the bucket under which all keys lie")
+    access_key: SecretStr | None = Field(
+        default=None, description="else AWS_ACCESS_KEY_ID or MINIO_ACCESS_KEY"
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="else AWS_SECRET_ACCESS_KEY or MINIO_SECRET_KEY"
+    )
     timeout_seconds: float = Field(default=10.0, gt=0, description="per request")
 
 
@@ -160,6 +173,21 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     serving: ServingSettings = ServingSettings()
     stack: StackSettings = StackSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Believe arguments first, then the environment, then the file it names."""
+        content = read_ini(os.environ.get("MILLRACE_CONFIG"))
+        if "MILLRACE_STORAGE__KIND" in os.environ:  # another kind has other fields
+            content.pop("storage", None)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, content)
 
     @model_validator(mode="after")
     def _refuse_default_secrets_in_production(self) -> Self:

@@ -82,6 +82,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
         "TRACKING__ARTIFACTS": str(home / "artifacts"),
         "SERVING__HOME": str(home / "serving"),
         "STACK__HOME": str(home),
+        "SOURCES__STAGING": str(home / "staging"),
     }.items():
         monkeypatch.setenv(f"MILLRACE_{name}", value)
     get_settings.cache_clear()

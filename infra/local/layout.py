@@ -49,6 +49,12 @@ class Layout:
         return self.home / "secrets.json"
 
     @property
+    def staging(self) -> Path:
+        """Files on their way in: beside the stack's data, unless settings say where."""
+        sources = self.settings.sources
+        return sources.staging if "staging" in sources.model_fields_set else self.home / "staging"
+
+    @property
     def runtime(self) -> Path:
         """Folder of sockets: short, since a Unix socket's path may have about 100 bytes."""
         digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:10]

@@ -167,6 +167,7 @@ class Stack:
                 settings.gateway.webhook_secret, made.webhook_secret
             ),
             "MILLRACE_SERVING__HOME": str(settings.serving.home),
+            "MILLRACE_SOURCES__STAGING": str(layout.staging),
             "MILLRACE_SERVING__SUPERVISOR": str(layout.supervisor_socket),
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(layout.temporary),  # Prefect's runner shares a folder there by name

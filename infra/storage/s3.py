@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from minio.credentials.providers import (
     AWSConfigProvider,
     ChainedProvider,
     EnvAWSProvider,
+    EnvMinioProvider,
     StaticProvider,
 )
 from minio.error import InvalidResponseError, S3Error, ServerError
@@ -37,11 +39,12 @@ class S3Store:
 
     def __init__(self, settings: S3Storage) -> None:
         self._bucket = settings.bucket
+        self._prefix = f"{settings.prefix.strip('/')}/" if settings.prefix.strip("/") else ""
         self._name = f"s3://{settings.bucket} at {settings.endpoint}"
         self._client = Minio(
             settings.endpoint,
             secure=settings.secure,
-            region=settings.region,
+            region=settings.region or os.environ.get("AWS_REGION"),
             credentials=_credentials(settings),
             http_client=urllib3.PoolManager(
                 timeout=urllib3.Timeout(settings.timeout_seconds),
@@ -55,7 +58,7 @@ class S3Store:
     def read(self, key: str) -> bytes:
         """Download the object at `key`."""
         with self._errors(check_key(key)):
-            response = self._client.get_object(self._bucket, key)
+            response = self._client.get_object(self._bucket, self._prefix + key)
             try:
                 return bytes(response.read())
             finally:
@@ -65,12 +68,14 @@ class S3Store:
     def write(self, key: str, content: bytes) -> None:
         """Upload `content`; S3 shows an object only when it is whole."""
         with self._errors(check_key(key)):
-            self._client.put_object(self._bucket, key, io.BytesIO(content), len(content))
+            self._client.put_object(
+                self._bucket, self._prefix + key, io.BytesIO(content), len(content)
+            )
 
     def move_file(self, key: str, source: Path) -> None:
         """Upload the file in parts and delete it here."""
         with self._errors(check_key(key)):
-            self._client.fput_object(self._bucket, key, str(source))
+            self._client.fput_object(self._bucket, self._prefix + key, str(source))
         source.unlink()
 
     @contextmanager
@@ -79,14 +84,14 @@ class S3Store:
         with tempfile.TemporaryDirectory(prefix="millrace-s3-") as folder:
             path = Path(folder) / "object"
             with self._errors(check_key(key)):
-                self._client.fget_object(self._bucket, key, str(path))
+                self._client.fget_object(self._bucket, self._prefix + key, str(path))
             yield path
 
     def exists(self, key: str) -> bool:
         """Whether there is an object at `key`."""
         try:
             with self._errors(check_key(key)):
-                self._client.stat_object(self._bucket, key)
+                self._client.stat_object(self._bucket, self._prefix + key)
         except ArtifactNotFoundError:
             return False
         return True
@@ -94,14 +99,16 @@ class S3Store:
     def keys(self, prefix: str = "") -> Iterator[str]:
         """List the bucket, page by page."""
         with self._errors(prefix):
-            listing = self._client.list_objects(self._bucket, prefix=prefix, recursive=True)
-            yield from (str(entry.object_name) for entry in listing)
+            listing = self._client.list_objects(
+                self._bucket, prefix=self._prefix + prefix, recursive=True
+            )
+            yield from (str(entry.object_name).removeprefix(self._prefix) for entry in listing)
 
     def remove(self, key: str) -> None:
         """Delete the object at `key`; S3 itself would not say that it was missing."""
         with self._errors(check_key(key)):
-            self._client.stat_object(self._bucket, key)
-            self._client.remove_object(self._bucket, key)
+            self._client.stat_object(self._bucket, self._prefix + key)
+            self._client.remove_object(self._bucket, self._prefix + key)
 
     def _make_bucket(self) -> None:
         try:
@@ -123,12 +130,12 @@ class S3Store:
 
 
 def _credentials(settings: S3Storage) -> Provider:
-    """Keys of the settings, else AWS's variables, else AWS's files."""
+    """Keys of the settings, else AWS's or MinIO's variables, else AWS's files."""
     if settings.access_key and settings.secret_key:
         return StaticProvider(
             settings.access_key.get_secret_value(), settings.secret_key.get_secret_value()
         )
-    return ChainedProvider([EnvAWSProvider(), AWSConfigProvider()])
+    return ChainedProvider([EnvAWSProvider(), EnvMinioProvider(), AWSConfigProvider()])
 
 
 if TYPE_CHECKING:

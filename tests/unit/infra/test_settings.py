@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
+from infra.ini import read_ini
 from infra.settings import LocalStorage, S3Storage, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -49,3 +56,65 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MILLRACE_GATEWAY__TOKEN", "hunter2")
 
     assert "hunter2" not in repr(Settings())
+
+
+SOURCE = """
+[postgresql-local]
+host = localhost
+database = pace
+user = pace_user
+password = your_p@ssword
+
+[dataset]
+bucketname = your-s3-bucket
+foldername = paceml
+"""
+
+
+@pytest.fixture
+def ini(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config.ini"
+    path.write_text(SOURCE)
+    monkeypatch.setenv("MILLRACE_CONFIG", str(path))
+    monkeypatch.delenv("MILLRACE_DATABASE__URL")
+    return path
+
+
+def test_an_ini_file_of_before_is_read_unchanged(ini: Path) -> None:
+    settings = Settings()
+
+    assert make_url(settings.database.url).password == "your_p@ssword"
+    assert settings.database.url.endswith("@localhost:5432/pace")
+    assert settings.storage == S3Storage(bucket="your-s3-bucket", prefix="paceml")
+
+
+def test_the_environment_is_believed_before_the_file(
+    ini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_STORAGE__KIND", "local")
+    monkeypatch.setenv("MILLRACE_DATABASE__URL", "sqlite:///x.db")
+
+    assert Settings().storage == LocalStorage()
+    assert Settings().database.url == "sqlite:///x.db"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("[dataset]\nbucketnam = x", "'bucketnam' in \\[dataset\\] .* did you mean bucketname"),
+        ("[datasets]\nbucketname = x", "section \\[datasets\\] .* did you mean dataset"),
+    ],
+)
+def test_what_the_file_says_in_vain_is_warned_about(ini: Path, line: str, says: str) -> None:
+    ini.write_text(line)
+
+    with pytest.warns(UserWarning, match=says):
+        read_ini(str(ini))
+
+
+@pytest.mark.parametrize("content", ["no section", "[a]\nx\n", None])
+def test_a_file_that_cannot_be_read_is_refused(ini: Path, content: str | None) -> None:
+    ini.write_text(content) if content else ini.unlink()
+
+    with pytest.raises(ValueError, match="MILLRACE_CONFIG"):
+        read_ini(str(ini))
