@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from pydantic import Field
 
 from flows import scripts
 from flows.data import prepare_dataset
 from flows.promotion import promote_model
 from flows.release import release_model
 from flows.training import add_training, train_model, training_request
-from infra.refs import DEFAULT_PROJECT, ModelRef, Name, normalise_name
+from infra.refs import DEFAULT_PROJECT, ModelRef, Name, NameOrNone, normalise_name
 from infra.settings import get_settings
+from infra.sources import file_name
 from infra.tracking import PRODUCTION
 from tasks.serving import await_release, fetch_prediction, find_route
 from tasks.training import TrainingRequest
@@ -64,24 +63,25 @@ class _Story:
 
 @flow
 def run_lifecycle(
-    source: Annotated[
-        str,
-        Field(title="Source", description="Path of a CSV or Parquet file on the worker's machine"),
-    ],
-    request: Annotated[TrainingRequest, Field(title="Training")],
-    name: Annotated[
-        Name | None, Field(title="Dataset and model", description="The file's name if empty")
-    ] = None,
-    project: Annotated[Name, Field(title="Project")] = DEFAULT_PROJECT,
+    source: str,
+    request: TrainingRequest,
+    name: NameOrNone = "",
+    project: Name = DEFAULT_PROJECT,
 ) -> LifecycleReport:
     """Prepare a file, train, promote if better, wait for the release, ask for a prediction.
 
     The release is not this run's: the alias it sets is heard by the gateway, whose event
     starts `release_model`. Only a script without a gateway releases by itself.
+
+    Args:
+        source: Path on the worker's machine, or a URL as `prepare_dataset` takes it.
+        request: What to learn, and how long to look for it.
+        name: Of dataset and model; the file's if empty.
+        project: Datasets and models of a project are kept apart from others.
     """
     story = _Story()
     dataset = prepare_dataset(
-        source, name or normalise_name(PurePath(source).name), request.target, project
+        source, name or normalise_name(file_name(source)), request.target, project
     )
     story.tell("prepare", dataset)
     model = train_model(dataset, request)

@@ -18,13 +18,18 @@ DEFAULT_POLICY = PromotionPolicy()
 
 @flow
 def promote_model(
-    model: Annotated[ModelRef, Field(title="Model version", description="The challenger")],
-    alias: Annotated[str, Field(title="Alias", pattern=r"^[a-z][a-z0-9_-]*$")] = PRODUCTION,
-    policy: Annotated[PromotionPolicy, Field(title="Policy")] = DEFAULT_POLICY,
+    model: ModelRef,
+    alias: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")] = PRODUCTION,
+    policy: PromotionPolicy = DEFAULT_POLICY,
 ) -> PromotionReport:
     """Compare a version with the champion on rows neither has seen; the better holds the alias.
 
     Setting the alias is all: whoever listens to the registry releases the version.
+
+    Args:
+        model: The challenger.
+        alias: What the better one holds afterwards.
+        policy: How much better the challenger must be.
     """
     report = judge_challenger(model, alias, policy)
     record_decision(report)

@@ -27,6 +27,9 @@ class ReconciliationReport:
 def reconcile(alias: str = PRODUCTION) -> ReconciliationReport:
     """Release every version that holds the alias and is not served; stop servers left over.
 
+    Args:
+        alias: What makes a version one to be served.
+
     Raises
     ------
     ReleaseFailedError

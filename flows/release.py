@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.transactions import transaction
-from pydantic import Field
 
 from flows import scripts
 from infra.database.engine import open_database
@@ -40,15 +39,17 @@ class ReleaseReport:
 
 @flow
 def release_model(
-    model: Annotated[ModelRef, Field(title="Model version")],
-    alias: Annotated[
-        str, Field(title="Alias", description="Must point to the version")
-    ] = PRODUCTION,
+    model: ModelRef,
+    alias: str = PRODUCTION,
 ) -> ReleaseReport:
     """Build a Bento, start it beside the server in use, prove it, then switch.
 
     A step that fails undoes those before it; traffic never leaves the old server for one that
     is not proven. Releasing what is live already changes nothing.
+
+    Args:
+        model: The version to serve.
+        alias: Must point to the version.
     """
     live = find_live(model)
     if live is not None:

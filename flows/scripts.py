@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect.exceptions import ParameterTypeError
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 from infra.errors import PlatformError
 from infra.refs import DEFAULT_PROJECT, ModelRef, normalise_name
 from infra.settings import get_settings
+from infra.sources import file_name
 from tasks.tabular.errors import TabularError
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
 
 def add_source(arguments: argparse.ArgumentParser, *, target_required: bool) -> None:
     """Add what names a dataset and the column to predict."""
-    arguments.add_argument("source", help="CSV or Parquet file")
-    arguments.add_argument("--target", required=target_required, help="column to predict")
+    arguments.add_argument("source", help="file or URL, as prepare_dataset takes it")
+    arguments.add_argument(
+        "--target", required=target_required, default="", help="column to predict"
+    )
     arguments.add_argument("--name", help="dataset and model name; the file's if left out")
     arguments.add_argument("--project", default=DEFAULT_PROJECT)
 
@@ -42,7 +44,7 @@ def add_model(arguments: argparse.ArgumentParser) -> None:
 
 def dataset_name(given: argparse.Namespace) -> str:
     """Return the name asked for, or the file's."""
-    return given.name or normalise_name(Path(given.source).name)
+    return given.name or normalise_name(file_name(given.source))
 
 
 def model_ref(given: argparse.Namespace) -> ModelRef:

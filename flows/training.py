@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import Annotated
 
 from prefect import flow
-from pydantic import Field
 
 from flows import scripts
 from flows.data import prepare_dataset
@@ -17,12 +15,16 @@ from tasks.training import TrainingRequest, fit_candidates
 
 @flow
 def train_model(
-    dataset: Annotated[DatasetRef, Field(title="Dataset version")],
-    request: Annotated[TrainingRequest, Field(title="Training")],
+    dataset: DatasetRef,
+    request: TrainingRequest,
 ) -> ModelRef:
     """Search for the best model in the time given, log every candidate, register the winner.
 
     The winner becomes a version only if, loaded back, it repeats its training-time scores.
+
+    Args:
+        dataset: A version that passed its validation.
+        request: What to learn, and how long to look for it.
     """
     trained = fit_candidates(dataset, request)
     return register_model(

@@ -56,8 +56,10 @@ def opened_frame(store: ArtifactStore, digest: str) -> Iterator[Path]:
         yield path
 
 
-def read_page(store: ArtifactStore, digest: str, offset: int, limit: int) -> pa.Table:
-    """Read at most `limit` rows from row `offset` on; only the row groups they lie in are read.
+def read_page(store: ArtifactStore, digest: str, offset: int, limit: int) -> tuple[pa.Table, int]:
+    """Read at most `limit` rows from row `offset` on, and say how many there are in all.
+
+    Only the row groups the page lies in are read.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def read_page(store: ArtifactStore, digest: str, offset: int, limit: int) -> pa.
                     file.read_row_group(group).slice(inside, offset + limit - start - inside)
                 )
             start += rows
-        return pa.concat_tables(parts) if parts else file.schema_arrow.empty_table()
+        return pa.concat_tables(parts) if parts else file.schema_arrow.empty_table(), start
 
 
 def write_blob(store: ArtifactStore, kind: str, content: bytes) -> str:

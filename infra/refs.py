@@ -15,6 +15,9 @@ DEFAULT_PROJECT = "default"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$", max_length=100)]
 """Lower-case letters, digits and underscores: safe in keys, URLs and MLflow names."""
 
+NameOrNone = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]*$", max_length=100)]
+"""A name, or the empty text that a form gives for none."""
+
 
 class DatasetRef(BaseModel, frozen=True):
     """One immutable version of a dataset in the catalogue."""

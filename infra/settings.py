@@ -46,6 +46,7 @@ class S3Storage(BaseModel, frozen=True, extra="forbid", validate_default=True):
     endpoint: str = Field(default="s3.amazonaws.com", description="host[:port], without scheme")
     secure: bool = Field(default=True, description="speak TLS")
     region: str | None = Field(default=None, description="else AWS_REGION")
+    create: bool = Field(default=True, description="make the bucket if it is not there")
     prefix: str = Field(default="", description="folder in the bucket under which all keys lie")
     access_key: SecretStr | None = Field(
         default=None, description="else AWS_ACCESS_KEY_ID or MINIO_ACCESS_KEY"

@@ -38,7 +38,7 @@ def publish_card(dataset: DatasetRef) -> str:
     facts = {
         "source": entry.source,
         "made from": made_from,
-        "rows": f"{entry.rows:,}",
+        "rows": "not counted" if entry.rows is None else f"{entry.rows:,}",
         "columns": str(len(entry.schema["columns"])),
         "duplicates": str(statistics.get("duplicates", "not counted")),
         "owner": entry.owner or "nobody yet",

@@ -27,8 +27,9 @@ from infra.storage import open_store
 from tasks.retries import if_transient
 from tasks.tabular import problem, reading
 from tasks.tabular.errors import SourceNotFoundError
+from tasks.tabular.inference import infer_file, require_informative
 from tasks.tabular.reading import ReadOptions
-from tasks.tabular.schema import Schema, infer_file, require_informative
+from tasks.tabular.schema import Schema
 
 _ABANDONED_SECONDS = 86_400.0
 """Age after which a folder that an interrupted run left behind is removed."""
@@ -82,13 +83,15 @@ def ingest_dataset(
     catalogue, store = Catalogue(open_database(settings.database)), open_store(settings.storage)
     known = None if options and options.infer_again else catalogue.newest(project, name)
     with _staging(settings) as folder, ThreadPoolExecutor(1) as beside:
-        path = sources.fetch(source, folder, settings, query)
+        inbox = folder / "inbox"  # of its own: the file may be called like one of ours
+        inbox.mkdir()
+        path = sources.fetch(source, inbox, settings, query)
         seen = _look(path, source)
         staged = beside.submit(_stage, path, folder)
         frame, found = _read(path, source, folder, options=options, known=known, target=target)
         original, digest = staged.result()
         if _look(path, source) != seen:
-            raise SourceChangedError(source)
+            raise SourceChangedError(sources.shown(source))
         entry = DatasetEntry(
             source=sources.shown(source),
             source_digest=move_blob(store, "raw", original, digest),
@@ -156,7 +159,7 @@ def _look(path: Path, source: str) -> tuple[int, int, int]:
     try:
         found = path.stat()
     except OSError as error:
-        raise SourceNotFoundError(source) from error
+        raise SourceNotFoundError(sources.shown(source)) from error
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -176,8 +179,7 @@ def _staging(settings: Settings) -> Iterator[Path]:
 def _tell(version: DatasetVersion) -> None:
     entry = version.entry
     logger = get_run_logger()
-    logger.info(
-        "%s: %s rows, %d columns", version.ref, f"{entry.rows:,}", len(entry.schema["columns"])
-    )
+    columns = len(entry.schema["columns"])
+    logger.info("%s: %s rows, %d columns", version.ref, f"{entry.rows or 0:,}", columns)
     for note in entry.notes:
         logger.warning("%s: %s", version.ref, note)

@@ -18,9 +18,9 @@ from infra.storage import open_store
 from tasks.retries import if_transient
 from tasks.tabular import masking, pii
 from tasks.tabular.errors import MaskingError
+from tasks.tabular.inference import infer_file
 from tasks.tabular.masking import Mask
 from tasks.tabular.personal import Policy
-from tasks.tabular.schema import infer_file
 
 SUFFIX = "_masked"
 """What the name of a masked dataset ends in; its versions and its suite are its own."""
@@ -85,7 +85,8 @@ def mask_dataset(
         left = pii.find(
             target,
             language_model=settings.privacy.language_model,
-            masked={name: mask.policy for name, mask in masks.items()},
+            # what redaction within texts has left is personal data like any other
+            masked={name: mask.policy for name, mask in masks.items() if not mask.inside},
         )
         digest = move_blob(store, "frames", target)
     entry = _derived(version, digest, schema.to_json(), masks)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from great_expectations.core import ExpectationSuite
 from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -20,7 +19,6 @@ from infra.links import dataset_page, page_key
 from infra.refs import DatasetRef, Name
 from infra.settings import get_settings
 from infra.storage import open_store
-from infra.storage.protocol import ArtifactStore
 from tasks.retries import if_transient
 from tasks.tabular import expectations, suites
 from tasks.tabular.pii import PersonalDataReport
@@ -50,6 +48,8 @@ def validate_dataset(
 
     Raises
     ------
+    ArtifactNotFoundError
+        If another dataset's suite is meant, which has none.
     DatasetRejectedError
         If an expectation of severity `fail` is not met; the version is marked rejected and
         cannot be trained on.
@@ -61,7 +61,13 @@ def validate_dataset(
     version = catalogue.get(dataset)
     hidden = _personal(version)
     with opened_frame(store, version.frame_digest) as path:
-        held = _suite(store, dataset.project, suite or dataset.name, path, version)
+        key = f"suites/{dataset.project}/{suite or dataset.name}.yaml"
+        if suite is None and not store.exists(key):
+            drafted = expectations.draft(
+                path, Schema.from_json(version.schema), dataset.name, hidden=hidden
+            )
+            store.write(key, suites.to_yaml(drafted).encode())
+        held = suites.from_yaml(store.read(key))
         report = expectations.check(path, held, hidden=hidden, absent=absent)
         content = report.to_json() | {"rows": _rows(path, report, hidden)}
     store.write(
@@ -80,17 +86,6 @@ def _personal(version: DatasetVersion) -> tuple[str, ...]:
     return (
         () if version.findings is None else PersonalDataReport.from_json(version.findings).unmasked
     )
-
-
-def _suite(
-    store: ArtifactStore, project: str, name: str, path: Path, version: DatasetVersion
-) -> ExpectationSuite:
-    """Return the suite of a dataset; where there is none, draft it from this version."""
-    key = f"suites/{project}/{name}.yaml"
-    if not store.exists(key):
-        drafted = expectations.draft(path, Schema.from_json(version.schema), name)
-        store.write(key, suites.to_yaml(drafted).encode())
-    return suites.from_yaml(store.read(key).decode())
 
 
 def _rows(

@@ -24,10 +24,12 @@ from infra.provenance import ROOT
 from infra.settings import Settings, TrackingSettings, get_settings
 from infra.storage.local import LocalStore
 from infra.tracking import Tracking
-from tasks.tabular.schema import Schema, infer_file
+from tasks.tabular.inference import infer_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tasks.tabular.schema import Schema
 
 hypothesis.settings.register_profile(
     "shared", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -36,7 +36,8 @@ class DatasetEntry:
     """What is known of a version when it is entered.
 
     `source_digest` is the SHA-256 of the bytes as they came, `frame_digest` that of the
-    Parquet frame made of them; `schema` is the JSON of `tasks.tabular.schema.Schema`. `file`
+    Parquet frame made of them; `schema` is the JSON of `tasks.tabular.schema.Schema`. `rows`
+    is None in versions of before it was kept. `file`
     is what the original was called; derived data has none, but `parents`.
     """
 
@@ -44,7 +45,7 @@ class DatasetEntry:
     source_digest: str
     frame_digest: str
     schema: dict[str, Any]
-    rows: int = 0
+    rows: int | None = None
     file: str | None = None
     owner: str = ""
     description: str = ""
@@ -93,31 +94,52 @@ class Catalogue:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def find(self, project: str, name: str, source_digest: str) -> DatasetVersion | None:
-        """Return the version these bytes already have under this name, if any."""
+    def find(
+        self, project: str, name: str, source_digest: str, frame_digest: str | None = None
+    ) -> DatasetVersion | None:
+        """Return the newest version that these bytes have under this name, if any.
+
+        The same original read with other options is another frame, and another version.
+        """
+        same_frame = [] if frame_digest is None else [_ROWS.frame_digest == frame_digest]
         return self._one(
-            *_named(project, name), _ROWS.source_digest == source_digest, _ROWS.deleted_at.is_(None)
+            *_named(project, name),
+            _ROWS.source_digest == source_digest,
+            _ROWS.deleted_at.is_(None),
+            *same_frame,
         )
 
     def add(self, project: str, name: str, entry: DatasetEntry) -> DatasetVersion:
-        """Enter a version; the same bytes under the same name give the version they have.
+        """Enter a version; the same data under the same name give the version they have.
+
+        Owner, description and tags of that version are replaced where the entry says any.
 
         The row is written last, after the bytes are in the store, so that a version that
         can be found can be read.
         """
         for _ in range(_ATTEMPTS):
-            known = self.find(project, name, entry.source_digest)
+            known = self.find(project, name, entry.source_digest, entry.frame_digest)
             if known is not None:
-                return known
+                return self._described(known, entry)
             try:
                 with transaction(self._engine) as connection:
                     _insert(connection, project, name, entry)
             except IntegrityError:  # another upload took the number or entered the same bytes
                 continue
-        known = self.find(project, name, entry.source_digest)
+        known = self.find(project, name, entry.source_digest, entry.frame_digest)
         if known is None:
             raise ServiceUnavailableError("the catalogue", f"{_ATTEMPTS} uploads at once")
         return known
+
+    def _described(self, known: DatasetVersion, entry: DatasetEntry) -> DatasetVersion:
+        said = {
+            key: value
+            for key in ("owner", "description", "tags")
+            if (value := getattr(entry, key)) and value != getattr(known.entry, key)
+        }
+        if said:
+            self._update(known.ref, **said)
+        return self.get(known.ref) if said else known
 
     def get(self, ref: DatasetRef) -> DatasetVersion:
         """Return the row of `ref`, or raise `DatasetNotFoundError` or `DatasetDeletedError`."""
@@ -151,9 +173,15 @@ class Catalogue:
         )
 
     def versions(
-        self, project: str | None = None, name: str | None = None, *, text: str = ""
+        self,
+        project: str | None = None,
+        name: str | None = None,
+        *,
+        text: str = "",
+        limit: int = 100,
+        offset: int = 0,
     ) -> list[DatasetVersion]:
-        """Return living versions, newest first, of a project or dataset if one is named.
+        """Return a page of living versions, newest first, of a project or dataset if one is named.
 
         `text` looks for versions whose name, description or owner holds it.
         """
@@ -163,8 +191,9 @@ class Catalogue:
         if text:
             columns = (_ROWS.name, _ROWS.description, _ROWS.owner)
             query = query.where(or_(*(each.icontains(text, autoescape=True) for each in columns)))
+        query = query.order_by(_ROWS.id.desc()).limit(limit).offset(offset)
         with transaction(self._engine) as connection:
-            rows = connection.execute(query.order_by(_ROWS.id.desc())).all()
+            rows = connection.execute(query).all()
             return [_read(connection, row) for row in rows]
 
     def lineage(self, ref: DatasetRef, direction: Direction) -> tuple[DatasetRef, ...]:
@@ -214,7 +243,11 @@ class Catalogue:
 
     def _update(self, ref: DatasetRef, **values: object) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(update(dataset_versions).where(*_at(ref)).values(**values))
+            connection.execute(
+                update(dataset_versions)
+                .where(*_at(ref), _ROWS.deleted_at.is_(None))
+                .values(**values)
+            )
 
     def _one(self, *conditions: ColumnElement[bool]) -> DatasetVersion | None:
         query = select(dataset_versions).where(*conditions).order_by(_ROWS.version.desc()).limit(1)

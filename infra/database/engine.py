@@ -37,6 +37,7 @@ def open_database(settings: DatabaseSettings) -> Engine:
     if engine.url.database and engine.url.database != ":memory:":
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     upgrade(engine)
     return engine
 
@@ -67,7 +68,13 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 def _prepare_sqlite(connection: object, _record: object) -> None:
     """Let readers and one writer work side by side, and writers wait for each other."""
+    connection.isolation_level = None  # type: ignore[attr-defined]  # else DDL commits by itself
     cursor = connection.cursor()  # type: ignore[attr-defined]  # sqlite3's, behind SQLAlchemy
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA busy_timeout=10000")
     cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Begin as a writer, so that what is read first is still so when it is written upon."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -61,7 +61,7 @@ dataset_versions = Table(
     Column("reasons", JSON, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("file", String(300)),  # what the original was called; none was kept of derived data
-    Column("rows", BigInteger, nullable=False, server_default="0"),
+    Column("rows", BigInteger),  # None in versions of before it was kept
     Column("owner", String(200), nullable=False, server_default=""),
     Column("description", Text, nullable=False, server_default=""),
     Column("tags", JSON, nullable=False, server_default="{}"),
@@ -77,6 +77,7 @@ Index(
     dataset_versions.c.project,
     dataset_versions.c.name,
     dataset_versions.c.source_digest,
+    dataset_versions.c.frame_digest,
     unique=True,
     sqlite_where=text("deleted_at IS NULL"),
     postgresql_where=text("deleted_at IS NULL"),

@@ -23,6 +23,7 @@ from infra.gateway.metrics import GatewayMetrics
 from infra.gateway.routes import datasets, health, hooks, predictions, routing
 from infra.gateway.routing import RoutingTable
 from infra.orchestrator import Orchestrator
+from infra.storage import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,6 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
                 Catalogue(open_database(settings.database)),
                 settings,
             )
+            store = open_store(settings.storage)
+            await asyncio.to_thread(datasets.forget_abandoned_uploads, store)
             background = [
                 asyncio.create_task(_refresh(table, settings.gateway.refresh_seconds)),
                 asyncio.create_task(_announce(orchestrator)),

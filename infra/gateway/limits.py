@@ -32,17 +32,36 @@ class BodyLimit:
         error = PayloadTooLargeError(limit)
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if not said.isdigit() or int(said) > limit:
-            answer = {"error": type(error).__name__, "detail": str(error)}
-            await JSONResponse(answer, error.status)(scope, receive, send)
+            await JSONResponse(_worded(error), error.status)(scope, receive, send)
             return
-        size = 0
+        size, answered = 0, False
 
         async def counted() -> Message:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
             if size > limit:
+                await refuse()
                 raise error
             return message
 
-        await self._app(scope, counted, send)
+        async def refuse() -> None:
+            nonlocal answered
+            if not answered:
+                answered = True
+                await JSONResponse(_worded(error), error.status)(scope, receive, send)
+
+        async def guarded(message: Message) -> None:
+            nonlocal answered
+            if size <= limit:  # what the application makes of the broken body is not sent
+                answered = True
+                await send(message)
+
+        try:
+            await self._app(scope, counted, guarded)
+        except PayloadTooLargeError:
+            await refuse()
+
+
+def _worded(error: PayloadTooLargeError) -> dict[str, str]:
+    return {"error": type(error).__name__, "detail": str(error)}

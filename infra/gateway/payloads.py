@@ -68,7 +68,7 @@ class DatasetBody(BaseModel, frozen=True):
     state: Literal["ingested", "validated", "rejected"]
     reasons: list[str]
     sha256: str
-    rows: int
+    rows: int | None
     columns: list[dict[str, Any]] = Field(serialization_alias="schema")
     source: str
     file: str | None

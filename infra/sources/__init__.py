@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl
 
 from infra.errors import SourceError
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 SCHEMES = ("file", "s3", "https", "http", "kaggle", "example", "upload", "sql")
+_SCHEME = re.compile(r"([a-z][a-z0-9+_.-]*)://", re.IGNORECASE)
+_SECRETS = ("password", "passwd", "pwd", "token", "secret", "key", "signature", "sig")
 
 
 def fetch(source: str, folder: Path, settings: Settings, query: str | None = None) -> Path:
@@ -32,6 +35,7 @@ def fetch(source: str, folder: Path, settings: Settings, query: str | None = Non
     ServiceUnavailableError
         If it does not answer now.
     """
+    source = source.strip()
     scheme = _scheme(source)
     if query is not None or scheme == "sql" or (scheme and scheme not in SCHEMES):
         from infra.sources.sql import run_query  # noqa: PLC0415 - each kind only where used
@@ -68,8 +72,21 @@ def file_name(source: str) -> str:
     """
     if not _scheme(source):
         return Path(source).name
-    parts = urlsplit(source)
-    return Path(parts.path).name or parts.netloc.rpartition("@")[2]
+    _, _, rest = source.partition("://")
+    where, _, path = rest.partition("?")[0].partition("/")
+    return Path(path).name or where.rpartition("@")[2]
+
+
+def safe_name(name: str) -> str:
+    """Return a file name that is one: no folder, no control character, not too long.
+
+    Examples
+    --------
+    >>> safe_name("../../etc/passwd"), safe_name(".."), safe_name("a b.csv")
+    ('passwd', 'download', 'a b.csv')
+    """
+    plain = re.sub(r"[\x00-\x1f\x7f:*?\"<>|]", "_", Path(name.replace("\\", "/")).name)
+    return plain[-150:] if plain.strip(". ") else "download"
 
 
 def shown(source: str) -> str:
@@ -79,17 +96,31 @@ def shown(source: str) -> str:
     --------
     >>> shown("postgresql://me:secret@db/sales")
     'postgresql://me@db/sales'
+    >>> shown("https://token@host/a.csv?signature=x")
+    'https://host/a.csv'
     """
-    if not _scheme(source):
+    source = source.strip()
+    scheme = _scheme(source)
+    if not scheme:
         return source
-    parts = urlsplit(source)
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))
+    before, _, rest = source.partition("://")
+    # up to the last @: a password may hold any sign, quoted or not
+    user, at, where = rest.partition("?")[0].rpartition("@")
+    named = "" if scheme in {"https", "http"} else user.partition(":")[0] + at
+    return f"{before}://{named}{where.partition('#')[0] if scheme != 's3' else where}"
 
 
 def check(source: str) -> None:
     """Refuse a source that carries a password: runs keep their parameters in plain text."""
-    if _scheme(source) and urlsplit(source).password:
+    source = source.strip()
+    if not _scheme(source):
+        return
+    _, _, rest = source.partition("://")
+    address, _, parameters = rest.partition("?")
+    user = address.rpartition("@")[0]
+    is_web = _scheme(source) in {"https", "http"}
+    secret = {key for key, _ in parse_qsl(parameters)} & set(_SECRETS) and not is_web
+    if user.partition(":")[2] or (user and is_web) or secret:
         raise SourceError(
             shown(source),
             "it carries a password, which the run would show; keep the URL in "
@@ -99,5 +130,5 @@ def check(source: str) -> None:
 
 def _scheme(source: str) -> str:
     """Return the scheme of a URL, or nothing for a path."""
-    scheme, separator, _ = source.partition("://")
-    return scheme.lower() if separator and scheme.replace("+", "").isalnum() else ""
+    found = _SCHEME.match(source)
+    return found[1].lower() if found else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import SourceError
+from infra.sources import safe_name
 from infra.sources.web import download
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def download_dataset(source: str, folder: Path, settings: SourceSettings) -> Pat
     found = download(f"{url}/{file}" if file else url, folder, settings, _token(source, settings))
     with found.open("rb") as content:
         packed = content.read(4) == b"PK\x03\x04"
-    wanted = Path(file).name or dataset
-    if packed and not wanted.endswith((".zip", ".xlsx")):
+    wanted = safe_name(file or dataset)
+    if packed and not wanted.endswith((".zip", ".xlsx", ".xlsm")):
         wanted += ".zip"  # Kaggle packs what is large
     return found.rename(folder / wanted)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from infra.errors import ArtifactNotFoundError, SourceError
 from infra.settings import S3Storage
+from infra.sources import safe_name
 from infra.storage import open_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.settings import Settings
+    from infra.storage.protocol import ArtifactStore
 
 
 def fetch_object(source: str, folder: Path, settings: Settings) -> Path:
@@ -28,15 +31,16 @@ def fetch_object(source: str, folder: Path, settings: Settings) -> Path:
     ServiceUnavailableError
         If the store does not answer.
     """
-    parts = urlsplit(source)
-    where, key = parts.netloc, parts.path.lstrip("/")
-    target = folder / (Path(unquote(key)).name or "object")
-    if parts.scheme == "upload":
+    scheme, _, rest = source.partition("://")
+    where, _, key = rest.partition("/")
+    target = folder / safe_name(unquote(key))
+    if scheme == "upload":
         store, key = open_store(settings.storage), f"uploads/{where}"
-    elif parts.scheme == "s3" and where and key:
+    elif scheme == "s3" and where and key:
         own = settings.storage if isinstance(settings.storage, S3Storage) else None
-        wanted = own.model_copy(update={"bucket": where}) if own else S3Storage(bucket=where)
-        store = open_store(wanted)
+        here = {"bucket": where, "prefix": "", "create": False}
+        wanted = own.model_copy(update=here) if own else S3Storage(bucket=where, create=False)
+        store = _opened(wanted, source)
     else:
         raise SourceError(source, "write s3://bucket/key")
     try:
@@ -45,3 +49,10 @@ def fetch_object(source: str, folder: Path, settings: Settings) -> Path:
     except ArtifactNotFoundError as error:
         raise SourceError(source, "there is no such object") from error
     return target
+
+
+def _opened(storage: S3Storage, source: str) -> ArtifactStore:
+    try:
+        return open_store(storage)
+    except (ValueError, ArtifactNotFoundError) as error:  # the client's, about names and keys
+        raise SourceError(source, str(error)) from error

@@ -53,6 +53,8 @@ class S3Store:
         )
         with self._errors(""):
             if not self._client.bucket_exists(self._bucket):
+                if not settings.create:
+                    raise ArtifactNotFoundError(settings.bucket, settings.endpoint)
                 self._make_bucket()
 
     def read(self, key: str) -> bytes:

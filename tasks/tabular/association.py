@@ -29,6 +29,8 @@ _CODES = 50
 
 _MIN_ROWS = 30
 _LEAVES = 64
+_LARGEST = float(np.finfo(np.float32).max)
+"""What trees compare with; beyond, numbers keep their order no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ def leaks(frame: pd.DataFrame, schema: Schema, target: str | None) -> dict[str, 
     if classes and np.bincount(y.astype(int)).min() < 3:  # noqa: PLR2004 - one a fold
         kept = np.isin(y, np.flatnonzero(np.bincount(y.astype(int)) >= 3))  # noqa: PLR2004
         rows, y = rows[kept], y[kept]
+        if len(np.unique(y)) < 2:  # noqa: PLR2004 - nothing to foretell
+            return {}
     found = {}
     for column in schema.columns:
         if column.name == target or not column.informative:
@@ -175,7 +179,7 @@ def _codes(values: pd.Series[Any], kind: Kind) -> NDArray[Any]:
         seconds = dates.astype("int64").to_numpy(dtype=float)
         seconds[dates.isna().to_numpy()] = np.nan
         return seconds
-    return values.astype("float64").to_numpy()
+    return np.clip(values.astype("float64").to_numpy(), -_LARGEST, _LARGEST)
 
 
 def _ranks(values: NDArray[Any]) -> NDArray[Any]:

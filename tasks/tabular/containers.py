@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv as pa_csv
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from tasks.tabular import dialects, parsing
 from tasks.tabular.errors import (
@@ -35,8 +36,16 @@ _BLOCK = 2**22
 _LONGEST = 2**28
 """Bytes a single row of text may have."""
 
+_PARQUET_ROWS = 8_192
+"""Rows of a Parquet file that are unpacked at once: packed, a text costs next to nothing."""
+
 _ROWS = 20_000
 """Rows of records (JSON, Excel) that become one batch."""
+
+_MOST_COLUMNS = 100_000
+
+_MOST_CELLS = 30_000_000
+"""Cells of a sheet, empty ones between the others included: its library allots them all."""
 
 _WORKBOOK = 2**30
 """Bytes a workbook may unpack to; it is read into memory by its library."""
@@ -147,7 +156,9 @@ def parquet(path: Path, source: str) -> Contents:
         schema = file.schema_arrow
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise MalformedTableError(source, str(error).splitlines()[0]) from error
-    return _typed(source, schema, lambda: pq.ParquetFile(path).iter_batches(batch_size=2**16))
+    return _typed(
+        source, schema, lambda: pq.ParquetFile(path).iter_batches(batch_size=_PARQUET_ROWS)
+    )
 
 
 def arrow(path: Path, source: str) -> Contents:
@@ -157,10 +168,12 @@ def arrow(path: Path, source: str) -> Contents:
         with pa.memory_map(str(path)) as mapped:
             try:
                 file = pa.ipc.open_file(mapped)
-                yield from (file.get_batch(place) for place in range(file.num_record_batches))
             except pa.ArrowInvalid:
                 mapped.seek(0)
-                yield from pa.ipc.open_stream(mapped)
+                yield from map(_checked, pa.ipc.open_stream(mapped))
+            else:
+                places = range(file.num_record_batches)
+                yield from (_checked(file.get_batch(place)) for place in places)
 
     try:
         with pa.memory_map(str(path)) as mapped:
@@ -174,6 +187,12 @@ def arrow(path: Path, source: str) -> Contents:
     return _typed(source, schema, batches)
 
 
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch if its buffers are what they say; Arrow itself trusts a mapped file."""
+    batch.validate(full=True)
+    return batch
+
+
 def _typed(
     source: str, schema: pa.Schema, batches: Callable[[], Iterator[pa.RecordBatch]]
 ) -> Contents:
@@ -184,6 +203,7 @@ def _typed(
     def plain() -> Iterator[pa.RecordBatch]:
         try:
             for batch in batches():
+                _checked(batch)
                 arrays = [
                     _present(pc.cast(batch.column(place), kind))
                     for place, kind in enumerate(kinds.values())
@@ -206,12 +226,17 @@ def _plain(source: str, column: pa.Field) -> pa.DataType:
     """Return the type the column's values get: no dictionaries, decimals or nested values."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_decimal(kind):
+        whole = kind.scale <= 0
+        if whole and kind.precision > parsing.EXACT_DIGITS:
+            return pa.string()  # a double would round it
         return pa.float64()
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_null(kind):
         return pa.string()
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
         return pa.string() if pa.types.is_time(kind) else pa.int64()
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    plain = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string)
+    dates = (pa.types.is_date, pa.types.is_timestamp)
+    if not any(each(kind) for each in (*plain, *dates)):
         raise MalformedTableError(
             source, f"column {column.name!r} holds {kind}, not one value per row"
         )
@@ -259,23 +284,16 @@ def workbook(path: Path, source: str, sheet: str | None) -> Contents:
             size = sum(each.file_size for each in archive.infolist())
         if size > _WORKBOOK:
             raise ArchiveError(source, f"the workbook unpacks to {size:,} bytes, 1 GiB at most")
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if "worksheets/" in name:
+                    with archive.open(name) as content:
+                        _check_extent(source, content)
     except zipfile.BadZipFile:
         pass  # an old .xls is no archive
-    try:
-        book = CalamineWorkbook.from_path(str(path))
-        sheets = {name: book.get_sheet_by_name(name) for name in book.sheet_names}
-    except (CalamineError, OSError) as error:
-        raise MalformedTableError(source, f"Excel: {error}") from error
-    filled = [name for name, each in sheets.items() if each.height > 0]
-    wanted = [sheet] if sheet in filled else filled if sheet is None else []
-    if not filled:
-        raise EmptyTableError(source, "is empty")
-    if len(wanted) != 1:
-        raise ArchiveError(
-            source, f"it has the sheets {', '.join(filled)}; name the one to read as `sheet`"
-        )
-    table = sheets[wanted[0]]
-    header = next(iter(table.iter_rows()))
+    table = _sheet(path, source, sheet)
+    first, left = table.start or (0, 0)
+    header = next(islice(table.iter_rows(), first, None))[left:]
     names = tuple("" if value is None else str(value) for value in header)
     while names and not names[-1].strip():
         names = names[:-1]
@@ -283,18 +301,57 @@ def workbook(path: Path, source: str, sheet: str | None) -> Contents:
     columns = tuple(name.strip() for name in names)
 
     def records() -> Iterator[dict[str, Any]]:
-        for row, values in enumerate(islice(table.iter_rows(), 1, None), 2):
+        for row, cells in enumerate(islice(table.iter_rows(), first + 1, None), first + 2):
+            values = cells[left:]
             if any(value not in {"", None} for value in values[len(columns) :]):
                 raise MalformedTableError(source, f"row {row} has a value without a column name")
             yield {name: _cell(value) for name, value in zip(columns, values, strict=False)}
 
-    start = (table.start or (0, 0))[0]
-    return _recorded(source, records, lambda row: f"row {row + start + 2}", columns)
+    return _recorded(source, records, lambda row: f"row {row + first + 2}", columns)
+
+
+def _sheet(path: Path, source: str, wanted: str | None) -> CalamineSheet:
+    """Load the one sheet with cells, or the one that is named."""
+    try:
+        book = CalamineWorkbook.from_path(str(path))
+        names = [wanted] if wanted and wanted in book.sheet_names else list(book.sheet_names)
+        sheets = {name: book.get_sheet_by_name(name) for name in names}
+    except (CalamineError, OSError) as error:
+        raise MalformedTableError(source, f"Excel: {error}") from error
+    filled = [name for name, each in sheets.items() if each.height > 0]
+    if not filled:
+        raise EmptyTableError(source, "is empty")
+    if len(filled) != 1 or (wanted is not None and filled != [wanted]):
+        raise ArchiveError(
+            source, f"it has the sheets {', '.join(filled)}; name the one to read as `sheet`"
+        )
+    return sheets[filled[0]]
+
+
+_REFERENCE = re.compile(rb'<c\b[^>]*?\br="([A-Z]{1,3})([0-9]{1,7})"')
+
+
+def _check_extent(source: str, sheet: IO[bytes]) -> None:
+    """Refuse a sheet whose cells lie so far apart that the space between them fills memory."""
+    rows = columns = 0
+    rest = b""
+    while chunk := sheet.read(2**20):
+        text = rest + chunk
+        for letters, row in _REFERENCE.findall(text):
+            column = 0
+            for letter in letters:
+                column = 26 * column + letter - ord("A") + 1
+            rows, columns = max(rows, int(row)), max(columns, column)
+        if rows * columns > _MOST_CELLS:
+            raise ArchiveError(
+                source, f"a sheet reaches over {rows:,} rows and {columns:,} columns"
+            )
+        rest = text[-200:]
 
 
 def _cell(value: object) -> object:
     """Return a cell's value; Excel knows decimals only, and no difference of empty and missing."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < parsing.EXACT:
         return int(value)
     return None if value == "" else value
 
@@ -309,19 +366,21 @@ def _recorded(
     kinds: dict[str, set[type]] = {name: set() for name in columns}
     for record in records():
         for name, value in record.items():
-            kinds.setdefault(name.strip() if not columns else name, set()).add(_kind(value))
-    names = tuple(kinds)
-    dialects.check_names(source, names)
+            kinds.setdefault(name, set()).add(_kind(value))
+        if len(kinds) > _MOST_COLUMNS:
+            raise MalformedTableError(source, f"it has more than {_MOST_COLUMNS:,} columns")
+    dialects.check_names(source, tuple(kinds))
+    names = tuple(name.strip() for name in kinds)
     types = {name: _type(each - {type(None)}) for name, each in kinds.items()}
     texts: dict[str, tuple[str, ...]] = {
-        name: parsing.ISO_DATES for name, kind in types.items() if kind == pa.string()
+        name.strip(): parsing.ISO_DATES for name, kind in types.items() if kind == pa.string()
     }
 
     def batches() -> Iterator[pa.RecordBatch]:
         stream = records()
         while rows := list(islice(stream, _ROWS)):
             yield pa.RecordBatch.from_arrays(
-                [_array([row.get(name) for row in rows], types[name]) for name in names],
+                [_array([row.get(name) for row in rows], types[name]) for name in types],
                 names=list(names),
             )
 
@@ -343,14 +402,20 @@ class _Huge:
     """Stands for whole numbers that 64 bits do not hold."""
 
 
+class _Long:
+    """Stands for whole numbers that a double would round."""
+
+
 def _kind(value: object) -> type:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
         return _Huge
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= parsing.EXACT:
+        return _Long
     return type(value)
 
 
 def _type(kinds: set[type]) -> pa.DataType:
-    if kinds == {int}:
+    if kinds and kinds <= {int, _Long}:
         return pa.int64()
     if kinds and kinds <= {int, float}:
         return pa.float64()

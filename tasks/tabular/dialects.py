@@ -40,7 +40,10 @@ _CHUNK = 2**22
 _HEAD = 2**18
 """Bytes of the beginning that show the delimiter, and by which a header must have ended."""
 
-_DECLARED = re.compile(r"\ufeff?sep=(.)\r?\n")
+_WIDEST = 2**25
+"""Bytes that a very wide header may have."""
+
+_DECLARED = re.compile(r"\ufeff?sep=([\t !#-~])\r?\n")
 """The first line by which Excel tells itself the delimiter."""
 
 
@@ -48,8 +51,8 @@ _DECLARED = re.compile(r"\ufeff?sep=(.)\r?\n")
 class Dialect:
     """How to read a text file.
 
-    `skip` lines come before the header, `names` are the header's. With `odd_quotes` one quote
-    in the file has no partner: it belongs to its text, or it was never closed.
+    `skip` lines come before the header, `names` are the header's. With `odd_quotes` some quote
+    is not at the edge of a value: it belongs to its text, or it was never closed.
     """
 
     encoding: str
@@ -84,7 +87,10 @@ def detect(
         (encoding, _check(path, source, encoding)) if encoding else _encoding(path, source)
     )
     with path.open("rb") as file:
-        head = codecs.getincrementaldecoder(encoding)("ignore").decode(file.read(_HEAD))
+        content = file.read(_HEAD)
+        if content.count(b"\n") < 2:  # noqa: PLR2004 - a header, and a row to see how it is cut
+            content += file.read(_WIDEST)
+        head = codecs.getincrementaldecoder(encoding)("ignore").decode(content)
     head = head.removeprefix("\ufeff")
     if not head.strip():
         raise EmptyTableError(source, "holds nothing but white space")
@@ -113,7 +119,7 @@ def check_names(source: str, names: tuple[str, ...]) -> None:
         raise HeaderError(source, f"has no name in column {', '.join(blank)}")
 
 
-def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+def rows(path: Path, dialect: Dialect, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which every row after the header ends, and its values; slowly.
 
     This reader is asked only where a line number has to be named.
@@ -124,7 +130,7 @@ def rows(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
         with path.open(encoding=encoding, newline="") as text:
             for _ in range(dialect.skip):
                 text.readline()
-            reader = csv.reader(text, delimiter=dialect.delimiter)
+            reader = csv.reader(text, delimiter=dialect.delimiter, strict=strict)
             for place, row in enumerate(row for row in reader if row):
                 if place or not dialect.header:
                     yield reader.line_num + dialect.skip, row
@@ -138,20 +144,25 @@ def line_of(path: Path, dialect: Dialect, row: int) -> int:
 
 
 def check_quotes(path: Path, source: str, dialect: Dialect) -> None:
-    """Refuse a file whose last quoted value is never closed."""
+    """Refuse a file in which a quoted value is never closed, or goes on after its quote."""
     if not dialect.odd_quotes:
         return
-    ended, size = 1 + dialect.skip, len(dialect.names)
-    for line, row in rows(path, dialect):
-        if row[-1].endswith(("\n", "\r")) or (len(row) != size and line > ended + 1):
-            raise MalformedTableError(
-                source, f"line {ended + 1}: a quote that is opened there is never closed"
-            )
-        ended = line
+    ended = 1 + dialect.skip
+    try:
+        for line, _ in rows(path, dialect, strict=True):
+            ended = line
+    except csv.Error as error:
+        where = f"line {ended + 1}" if "end of data" in str(error) else f"after line {ended}"
+        raise MalformedTableError(
+            source,
+            f"{where}: a quote that is opened there is never closed"
+            if "end of data" in str(error)
+            else f"{where}: text goes on after a closing quote; write quotes in a value twice",
+        ) from error
 
 
-def _encoding(path: Path, source: str) -> tuple[str, int]:
-    """Return the file's encoding and the number of its quotes."""
+def _encoding(path: Path, source: str) -> tuple[str, bool]:
+    """Return the file's encoding and whether its quotes are out of place."""
     with path.open("rb") as file:
         start = file.read(4)
     marked = next((name for mark, name in _BOMS if start.startswith(mark)), None)
@@ -165,23 +176,63 @@ def _encoding(path: Path, source: str) -> tuple[str, int]:
         return "cp1252", _check(path, source, "cp1252")
 
 
-def _check(path: Path, source: str, encoding: str) -> int:
-    """Read the file once and count its quotes.
+class _Quotes:
+    """Counts quotes that open and close values; where the two differ, one is out of place."""
+
+    def __init__(self) -> None:
+        self._rest = b"\n"
+        self._all = self._opening = self._closing = 0
+
+    def meet(self, chunk: bytes) -> None:
+        if b'"' not in chunk and b'"' not in self._rest:  # thirty times quicker than to count
+            self._rest = chunk[-1:] or self._rest
+            return
+        text = self._rest + chunk
+        cut = len(text) if not chunk else max(text.rfind(b"\n"), 0)
+        self._rest, text = text[cut:], text[:cut].replace(b'""', b"")
+        self._all += text.count(b'"')
+        self._opening += len(_OPENING.findall(text))
+        self._closing += len(_CLOSING.findall(text + b"\n"))
+
+    @property
+    def are_odd(self) -> bool:
+        """Whether quotes are not only around values."""
+        return self._all != 2 * self._opening or self._opening != self._closing
+
+
+_OPENING = re.compile(rb'(?<=[,;\t|\n\r])"')
+_CLOSING = re.compile(rb'"(?=[,;\t|\n\r])')
+
+
+def _decoder(source: str, encoding: str) -> codecs.IncrementalDecoder:
+    """Return a decoder for an encoding in which ASCII is ASCII, or for UTF-16."""
+    try:
+        name = codecs.lookup(encoding).name
+        keeps = _PROBE.encode(encoding) == _PROBE.encode() and not name.startswith(_SHIFTING)
+    except (LookupError, AttributeError, TypeError, ValueError):
+        keeps, name = False, encoding
+    if not keeps and name not in {"utf-16", "utf-16-le", "utf-16-be"}:
+        raise MalformedTableError(source, f"{encoding!r} is no encoding of tables")
+    return codecs.getincrementaldecoder(encoding)()
+
+
+_SHIFTING = ("iso2022", "hz", "utf-7", "idna")
+_PROBE = 'a,;|\t"+~\\\n'
+
+
+def _check(path: Path, source: str, encoding: str) -> bool:
+    """Read the file once and say whether quotes are out of place.
 
     The line of the first byte that is not of the encoding, or is null, is named.
     """
-    try:
-        decoder = codecs.getincrementaldecoder(encoding)()
-    except LookupError as error:
-        raise MalformedTableError(source, f"there is no encoding {encoding!r}") from error
-    quotes = 0
+    decoder = _decoder(source, encoding)
+    quotes = _Quotes()
     with path.open("rb") as file:
         while True:
             chunk = file.read(_CHUNK)
             if chunk.isascii() and b"\0" not in chunk and chunk and decoder.getstate()[0] == b"":
-                # the same bytes in all encodings but UTF-16, which has nulls; to look is
-                # thirty times quicker than to count
-                quotes += chunk.count(b'"') if b'"' in chunk else 0
+                # the same bytes in all encodings that are read, but for UTF-16, which has nulls
+                quotes.meet(chunk)
                 continue
             try:
                 text = decoder.decode(chunk, final=not chunk)
@@ -194,9 +245,9 @@ def _check(path: Path, source: str, encoding: str) -> int:
             if null >= 0:
                 line = _line_at(path, file.tell() - len(chunk))
                 raise EncodingError(source, line + text.count("\n", 0, null), 0)
-            quotes += text.count('"')
+            quotes.meet(text.encode("utf-8", "surrogatepass"))
             if not chunk:
-                return quotes
+                return quotes.are_odd
 
 
 def _line_at(path: Path, end: int) -> int:

@@ -177,7 +177,7 @@ class UnknownColumnError(TabularError):
         self.columns = columns
 
     def __str__(self) -> str:
-        return f"target: there is no column {self.column!r}; {suggest(self.column, self.columns)}"
+        return f"there is no column {self.column!r}; {suggest(self.column, self.columns)}"
 
 
 class MaskingError(TabularError):

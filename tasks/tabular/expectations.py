@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -102,12 +103,14 @@ class ValidationReport:
         return {"passed": self.passed, **content}
 
 
-def draft(path: Path, schema: Schema, name: str) -> ExpectationSuite:
+def draft(
+    path: Path, schema: Schema, name: str, *, hidden: Collection[str] = ()
+) -> ExpectationSuite:
     """Draft a suite from the Parquet file of a reference version, one column at a time.
 
     Columns and their order of magnitude must stay: names, types, null shares, ranges of
     numbers, lists of categories and uniqueness, each with some tolerance. The number of rows
-    is only warned about.
+    is only warned about. Of hidden columns, which hold personal data, no value is written down.
     """
     e = gx.expectations
     with pq.ParquetFile(path) as file:
@@ -122,7 +125,8 @@ def draft(path: Path, schema: Schema, name: str) -> ExpectationSuite:
         ]
         for column in schema.columns:
             table = file.read(columns=[column.name])
-            drafted += _expectations(table.to_pandas(date_as_object=False)[column.name], column)
+            values = table.to_pandas(date_as_object=False)[column.name]
+            drafted += _expectations(values, column, shown=column.name not in hidden)
     return ExpectationSuite(name=name, expectations=drafted)
 
 
@@ -155,10 +159,16 @@ def check(
             shown = [each for each in expectations if not _named(each) & set(hidden)]
             secret = [each for each in expectations if _named(each) & set(hidden)]
             results += _validated(frame, shown, SAMPLED) + _validated(frame, secret, 0)
-    failures = [_failure(each) for each in results if not each.success]
+    failures = [
+        _failure(each, hidden=bool(_about(each) & set(hidden)))
+        for each in results
+        if not each.success
+    ]
     if any(each.expectation == _TABLE_COLUMNS for each in failures):
         # that names the columns that are gone; their own expectations have nothing to look at
         failures = [each for each in failures if each.column in {"", *names}]
+    for each in results:
+        _make_presentable(each, hidden=bool(_about(each) & set(hidden)))
     return ValidationReport(len(results), tuple(failures), _page(suite.name, results))
 
 
@@ -237,6 +247,22 @@ def _context() -> Iterator[EphemeralDataContext]:
     yield context
 
 
+def _make_presentable(result: ExpectationValidationResult, *, hidden: bool) -> None:
+    """Escape what came from the data, which the document would take for markup."""
+    found = {"observed_value": "not shown"} if hidden and "observed_value" in result.result else {}
+    result.result = _escaped(result.result | found)
+    result.expectation_config.kwargs = _escaped(result.expectation_config.kwargs)
+    result.exception_info = _escaped(result.exception_info)
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return escape(value)
+    if isinstance(value, dict):
+        return {_escaped(key): _escaped(each) for key, each in value.items()}
+    return [_escaped(each) for each in value] if isinstance(value, list | tuple | set) else value
+
+
 def _page(name: str, results: list[ExpectationValidationResult]) -> str:
     """Return Great Expectations' document, which otherwise loads its looks from elsewhere."""
     met = sum(bool(each.success) for each in results)
@@ -256,16 +282,18 @@ def _page(name: str, results: list[ExpectationValidationResult]) -> str:
     page = re.sub(r"<script\b.*?</script>", "", page, flags=re.DOTALL)
     page = re.sub(r"<(?:link|img)\b[^>]*https?://[^>]*>", "", page)
     page = re.sub(r'<a\b[^>]*href="https?://[^"]*"[^>]*>.*?</a>', "", page, flags=re.DOTALL)
-    return page.replace("</head>", f"<style>{_STYLE.read_text()}</style></head>", 1)
+    policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'"
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+    return page.replace("</head>", f"{head}<style>{_STYLE.read_text()}</style></head>", 1)
 
 
-def _expectations(values: pd.Series[Any], column: Column) -> list[Expectation]:
+def _expectations(values: pd.Series[Any], column: Column, *, shown: bool) -> list[Expectation]:
     e, name = gx.expectations, column.name
     present = values.dropna()
     present_share = float(values.notna().mean())  # a plain number, which YAML can hold
     mostly = max(0.0, present_share - NULL_MARGIN) if column.nullable else 1.0
     drafted: list[Expectation] = [e.ExpectColumnValuesToNotBeNull(column=name, mostly=mostly)]
-    if column.kind == "numeric" and len(present):
+    if column.kind == "numeric" and len(present) and shown:
         low, high = float(present.min()), float(present.max())
         margin = RANGE_MARGIN * (high - low)
         drafted += [
@@ -280,7 +308,7 @@ def _expectations(values: pd.Series[Any], column: Column) -> list[Expectation]:
     if column.kind == "datetime":
         drafted.append(e.ExpectColumnValuesToBeInTypeList(column=name, type_list=list(_DATES)))
     distinct = present.nunique()
-    if column.kind == "categorical" and 0 < distinct <= MAX_CATEGORIES:
+    if column.kind == "categorical" and 0 < distinct <= MAX_CATEGORIES and shown:
         drafted.append(
             e.ExpectColumnValuesToBeInSet(
                 column=name, value_set=sorted(present.unique(), key=str), mostly=1 - TOLERATED_SHARE
@@ -302,7 +330,14 @@ def _is_key(column: Column, values: pd.Series[Any], distinct: int) -> bool:
     return column.kind == "categorical" or (whole and _KEY.fullmatch(column.name) is not None)
 
 
-def _failure(result: ExpectationValidationResult) -> Failure:
+def _about(result: ExpectationValidationResult) -> set[str]:
+    kwargs = result.expectation_config.kwargs
+    return {kwargs[key] for key in _COLUMN_KEYS if key in kwargs} | set(
+        kwargs.get("column_list") or ()
+    )
+
+
+def _failure(result: ExpectationValidationResult, *, hidden: bool) -> Failure:
     told = result.to_json_dict()
     config, found = told["expectation_config"], told.get("result") or {}
     observed = (
@@ -312,6 +347,7 @@ def _failure(result: ExpectationValidationResult) -> Failure:
         or (told.get("exception_info") or {}).get("exception_message")
         or "something else"
     )
+    observed = "personal data, not shown" if hidden else observed
     share = (
         f", {found['unexpected_percent']:.1f} % of rows" if found.get("unexpected_percent") else ""
     )

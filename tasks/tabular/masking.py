@@ -10,7 +10,9 @@ from __future__ import annotations
 import hmac
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from datetime import datetime, time
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,8 +58,9 @@ def choose(findings: Iterable[Finding], policies: Mapping[str, Policy]) -> dict[
         column: Mask(policies.get(column) or each.policy, each.kind, inside=each.by == "texts")
         for column, each in counted.items()
     }
-    for column, mask in masks.items():  # what stands in texts is redacted there, or the whole is
-        masks[column] = replace(mask, inside=mask.inside and mask.policy == "redact")
+    for column, mask in masks.items():  # where it stands in texts, if that can be told
+        known = mask.kind is not None and personal.BY_NAME[mask.kind].inside
+        masks[column] = replace(mask, inside=mask.inside and known and mask.policy == "redact")
     return masks | {
         column: Mask(policy) for column, policy in policies.items() if column not in counted
     }
@@ -133,18 +136,26 @@ def mask_values(
     if mask.policy == "generalise" and _is_coordinate(mask, values.type):
         return pc.round(values, 1)  # 11 km
     written_as = _replacement(column, mask, key, values.type)
-    encoded = _written(values).combine_chunks().dictionary_encode()
-    replaced = pa.array([written_as(each) for each in encoded.dictionary.to_pylist()], pa.string())
+    encoded = values.combine_chunks().dictionary_encode()
+    replaced = pa.array(
+        [written_as(_written(each)) for each in encoded.dictionary.to_pylist()], pa.string()
+    )
     return pa.chunked_array([replaced.take(encoded.indices)])
 
 
-def _written(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the values as text; whole numbers that are kept as decimals lose their ".0"."""
-    if pa.types.is_floating(values.type):
-        present = pc.drop_null(values)
-        if pc.all(pc.equal(present, pc.floor(present))).as_py():
-            values = values.cast(pa.int64())
-    return values.cast(pa.string())
+def _written(value: Any) -> str:
+    """Return a value as text, the same for the same value of whatever type.
+
+    Examples
+    --------
+    >>> _written(7), _written(7.0), _written("7"), _written(7.5)
+    ('7', '7', '7', '7.5')
+    """
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    if isinstance(value, datetime) and value.time() == time.min and value.tzinfo is None:
+        value = value.date()
+    return value if isinstance(value, str) else str(value)
 
 
 def _replacement(
@@ -181,6 +192,7 @@ def format_preserving(text: str, key: bytes) -> str:
     Different texts of one shape get different tokens: a Feistel network of ten rounds, as in
     the standard's FF1 [1]_, with HMAC-SHA-256 as the round function and a radix per place.
     It is one-way here, since nobody needs it back. Texts of one or two places have few tokens.
+    Letters and digits of other alphabets have no such tokens: a text with one is hashed.
 
     References
     ----------
@@ -193,6 +205,8 @@ def format_preserving(text: str, key: bytes) -> str:
     >>> len(token), token[3], token[6], token == "123-45-6789"
     (11, '-', '-', False)
     """
+    if any(each.isalnum() and not each.isascii() for each in text):
+        return hmac.digest(key, text.encode(), "sha256").hex()[:HASH_DIGITS]
     places = [(place, *_alphabet(each)) for place, each in enumerate(text) if _alphabet(each)[1]]
     digits = [ord(text[place]) - first for place, first, _ in places]
     radices = [size for _, _, size in places]
@@ -232,7 +246,7 @@ def _generalise(column: str, mask: Mask, kind: pa.DataType) -> Callable[[str], s
     if mask.kind == "date_of_birth" or pa.types.is_temporal(kind):
         return _year
     if mask.kind == "postcode":
-        return lambda text: text[:_POSTCODE_PREFIX].strip() + "*" * max(0, len(text) - 3)
+        return _area
     if mask.kind == "ip_address":
         return _network
     if mask.kind == "location":
@@ -253,10 +267,31 @@ def _year(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    """Return the first three of four bytes, or the first 48 of 128 bits."""
-    if ":" in text:
-        return ":".join(text.split(":")[:3]) + "::"
-    return ".".join(text.split(".")[:3]) + ".0" if text.count(".") == 3 else REDACTED  # noqa: PLR2004 - IPv4
+    """Return the first three of four bytes, or the first 48 of 128 bits.
+
+    Examples
+    --------
+    >>> _network("192.0.2.77"), _network("2001:db8:1::beef"), _network("fe80::1")
+    ('192.0.2.0', '2001:db8:1::', 'fe80::')
+    """
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return REDACTED
+    bits = 24 if address.version == 4 else 48  # noqa: PLR2004 - of 32, of 128
+    return str(ip_network((address, bits), strict=False).network_address)
+
+
+def _area(text: str) -> str:
+    """Return the first three characters of a postcode, of a short one fewer.
+
+    Examples
+    --------
+    >>> _area("01067"), _area("SW1A 1AA"), _area("123")
+    ('010**', 'SW1*****', '1**')
+    """
+    kept = min(_POSTCODE_PREFIX, max(0, len(text) - 2))
+    return text[:kept] + "*" * (len(text) - kept)
 
 
 def _band(text: str) -> str:

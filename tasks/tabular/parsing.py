@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -44,7 +45,8 @@ NULLS_AMONG_NUMBERS = (
 of texts they are values like others."""
 
 TEXT = "text"
-_EXACT_DIGITS = 15
+EXACT_DIGITS = 15
+EXACT = 10**EXACT_DIGITS
 """Whole numbers of more digits than a double holds exactly are not turned into one."""
 
 _ZERO, _MINUS, _PLUS = (ord(sign) for sign in "0-+")
@@ -102,8 +104,8 @@ def _number(values: pa.Array) -> pa.Array:
     if (first[_ZERO] and not _are_fractions(values)) or first[_MINUS]:
         _checked(pc.match_substring_regex(values, r"^-?0\d"), "leading zero")
     longest = pc.max(pc.binary_length(values)).as_py()
-    if longest is not None and longest > _EXACT_DIGITS:
-        _checked(pc.match_substring_regex(values, rf"^-?\d{{{_EXACT_DIGITS + 1},}}$"), "digits")
+    if longest is not None and longest > EXACT_DIGITS:
+        _checked(pc.match_substring_regex(values, rf"^-?\d{{{EXACT_DIGITS + 1},}}$"), "digits")
     return numbers
 
 
@@ -131,7 +133,10 @@ def _truth(values: pa.Array) -> pa.Array:
 
 
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    return pc.cast(values, kind)
+    dates = pc.cast(values, kind)
+    first = pa.scalar(_FIRST, pa.timestamp("us")).cast(kind)
+    _checked(pc.less(dates, first), "before the first year")
+    return dates
 
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -173,11 +178,12 @@ def _date(values: pa.Array, pattern: str, kind: pa.DataType) -> pa.Array:
         without = pc.equal(pc.binary_length(time), 0)
         time = pc.if_else(without, "00:00:00", time)
         text = pc.binary_join_element_wise(text, time, " ")
-    return pc.cast(text, kind)
+    return _cast(text, kind)
 
 
 _GROUPS = {",": ",", ".": r"\.", "'": "['’]", " ": "[ \u00a0\u202f]"}  # noqa: RUF001 - as written
 _ADDRESS = r"^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)$"
+_FIRST = datetime(1, 1, 1)
 _DAY, _MOMENT, _INSTANT = pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC")
 
 
@@ -330,10 +336,10 @@ def _is_missing(values: pa.Array) -> pa.BooleanArray:
 
 
 def _is_exact(numbers: pa.Array) -> bool:
-    if numbers.type != pa.int64() or numbers.null_count == len(numbers):
+    if not pa.types.is_integer(numbers.type) or numbers.null_count == len(numbers):
         return True
     reach = pc.min_max(numbers).as_py()
-    return bool(max(-reach["min"], reach["max"]) < 10**_EXACT_DIGITS)
+    return bool(max(-reach["min"], reach["max"]) < EXACT)
 
 
 def resolve(columns: Iterable[Column]) -> dict[str, str]:
@@ -376,6 +382,11 @@ def _narrowest(names: Mapping[str, object]) -> tuple[str, ...]:
 def _wider(name: str) -> set[str]:
     direct = FORMATS[name].implies
     return set(direct) | {each for wider in direct for each in _wider(wider)}
+
+
+def is_long(values: pa.Array) -> bool:
+    """Whether values are whole numbers of which a double would round one."""
+    return pa.types.is_integer(values.type) and not _is_exact(values)
 
 
 def first_misfit(values: pa.Array, name: str) -> int:

@@ -33,6 +33,9 @@ _GLANCE, _LOOK = 40, 300
 _MOST = 0.5
 """Share of a column's values that must be of a kind; the rest may be junk."""
 
+_LONG = 1_000
+"""Characters of a value that are looked at: patterns take long over long texts."""
+
 _RARE, _TIMES = 0.002, 2
 """Share, and number, of longer texts with personal data inside from which their column counts:
 a single number that looks like one does not."""
@@ -155,20 +158,25 @@ def _texts(values: pd.Series[Any]) -> list[str]:
         present = present[present.abs() < 2**63].astype(np.int64)
     if types.is_datetime64_any_dtype(values.dtype):
         present = present.dt.strftime("%Y-%m-%d")
-    return [str(each).strip() for each in present]
+    return [str(each).strip()[:_LONG] for each in present]
 
 
 def _by_values(name: str, kind: Kind, distinct: list[str], named: Kind | None) -> Finding | None:
-    glance = distinct[:_GLANCE]
-    if _share(kind, glance) < _MOST / 2:
+    if _share(kind, _spread(distinct, _GLANCE)) < _MOST / 2:
         return None
-    share = _share(kind, distinct[:_LOOK])
+    share = _share(kind, _spread(distinct, _LOOK))
     if share < _MOST:
         return None
     agrees = named is kind
     confidence = min(0.99, kind.strength * (0.7 + 0.3 * share) + 0.1 * agrees)
     by: By = "name and values" if agrees else "values"
     return _finding(name, kind, confidence, share, by)
+
+
+def _spread(values: list[str], count: int) -> list[str]:
+    """Return at most `count` values, from the first to the last."""
+    step = max(1, -(-len(values) // count))
+    return values[::step]
 
 
 def _share(kind: Kind, values: list[str]) -> float:
@@ -178,7 +186,7 @@ def _share(kind: Kind, values: list[str]) -> float:
 def _by_name(name: str, kind: Kind | None, distinct: list[str]) -> Finding | None:
     if kind is None:
         return None
-    looked = distinct[:_LOOK]
+    looked = _spread(distinct, _LOOK)
     share = sum(personal.is_plausible(kind, each) for each in looked) / len(looked)
     if share < _MOST:
         return None
@@ -188,7 +196,7 @@ def _by_name(name: str, kind: Kind | None, distinct: list[str]) -> Finding | Non
 def _by_language(name: str, distinct: list[str], has_name: Namer | None) -> Finding | None:
     if has_name is None:
         return None
-    looked = [each for each in distinct if any(map(str.isalpha, each))][:_LOOK]
+    looked = _spread([each for each in distinct if any(map(str.isalpha, each))], _LOOK)
     hits = sum(map(has_name, looked))
     if hits < max(_TIMES, _RARE * len(looked)):
         return None
@@ -198,14 +206,17 @@ def _by_language(name: str, distinct: list[str], has_name: Namer | None) -> Find
 
 
 def _inside(name: str, texts: list[str]) -> Finding | None:
-    """Look into texts of several words for what may stand among them."""
-    suspects = [each for each in texts if personal.SUSPICIOUS.search(each) and " " in each]
+    """Look into texts for what may stand among other words."""
+    suspects = [each for each in texts if personal.SUSPICIOUS.search(each)]
     wanted = max(_TIMES, _RARE * len(texts))
     if len(suspects) < wanted:
         return None
     best: Finding | None = None
     for kind in (each for each in KINDS if each.inside):
-        hits = sum(bool(personal.spans(kind, each)) for each in suspects[:_LOOK])
+        looked = _spread(suspects, _LOOK)
+        hits = (
+            sum(bool(personal.spans(kind, each)) for each in looked) * len(suspects) / len(looked)
+        )
         if hits >= wanted and (best is None or hits / len(texts) > best.share):
             best = _finding(name, kind, 0.8 * kind.strength, hits / len(texts), "texts")
     return best

@@ -154,6 +154,8 @@ def profile(
 
 def _hash(values: pa.ChunkedArray, before: NDArray[np.uint64] | None) -> NDArray[np.uint64]:
     """Add a column to the hash of every row; equal rows have equal hashes."""
+    if pa.types.is_string(values.type):
+        values = values.cast(pa.large_string())  # a column may have more than 2 GiB
     encoded = values.combine_chunks().dictionary_encode()
     texts = pd.Series(encoded.dictionary.to_pandas()).astype(str).to_numpy(dtype=object)
     own = np.append(pd.util.hash_array(texts, categorize=False), np.uint64(0))
@@ -218,17 +220,21 @@ def _numbers(values: pa.ChunkedArray, column: Column) -> NDArray[np.floating]:
     if column.kind == "categorical":
         present = pc.utf8_length(present.cast(pa.string()))
     elif column.kind == "datetime":
-        present = present.cast(pa.timestamp("us")).cast(pa.int64())
+        present = present.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         seconds: NDArray[np.floating] = present.to_numpy() / 1e6
         return seconds
-    numbers: NDArray[np.floating] = present.cast(pa.float64()).to_numpy()
+    numbers: NDArray[np.floating] = present.cast(pa.float64(), safe=False).to_numpy()
     return numbers
 
 
 def _histogram(numbers: NDArray[np.floating]) -> Histogram | None:
     if not len(numbers):
         return None
-    counts, edges = np.histogram(numbers, bins=BINS)
+    low, high = float(numbers.min()), float(numbers.max())
+    try:
+        counts, edges = np.histogram(numbers, bins=BINS)
+    except ValueError:  # so near to each other, or so far apart, that no bars fit between
+        return Histogram((low, high), (len(numbers),))
     return Histogram(tuple(map(float, edges)), tuple(map(int, counts)))
 
 

@@ -52,7 +52,10 @@ class ReadOptions(BaseModel, frozen=True, extra="forbid"):
     """What to believe about a file instead of finding it out."""
 
     delimiter: str | None = Field(
-        default=None, min_length=1, max_length=1, title="Delimiter", description="Of text files"
+        default=None,
+        pattern=r"^[\t !#-~]$",
+        title="Delimiter",
+        description="Of text files: one character, no quote",
     )
     encoding: str | None = Field(
         default=None, title="Encoding", description="Of text files, by Python's name: cp1251"
@@ -196,7 +199,9 @@ class _Conversion:
         }
         self._plan: dict[str, str] | None = None
         self._rows = 0
+        self._rounded: set[str] = set()
         self._missing: Counter[str] = Counter()
+        self._long: set[str] = set()
 
     def write(self, target: Path) -> Reading:
         """Write the table, a second time where the first found that a format had to change."""
@@ -208,6 +213,8 @@ class _Conversion:
                     writer.add(converted)
                 self._rows += batch
         formats = parsing.resolve(self._columns.values())
+        self._rounded = {name for name in self._long if self._missing[name]}
+        stale = stale or bool(self._rounded)
         self._check(formats)
         if self._rows == 0:
             raise EmptyTableError(self._source, "has a header and no rows")
@@ -261,7 +268,9 @@ class _Conversion:
             values = self._values(batch.column(name), formats.get(name, TEXT), done.get(name))
             self._check_finite(name, values, start)
             self._missing[name] += values.null_count
-            arrays.append(values)
+            if name not in self._columns and parsing.is_long(values):
+                self._long.add(name)
+            arrays.append(values.cast(pa.string()) if name in self._rounded else values)
         return pa.RecordBatch.from_arrays(arrays, names=list(self._contents.names))
 
     def _values(self, texts: pa.Array, wanted: str, done: pa.Array | None) -> pa.Array:
@@ -280,6 +289,12 @@ class _Conversion:
         kept = parsing.resolve([replace(column)])[name]
         if FORMATS[kept].type == FORMATS[given].type or (given, kept) == ("whole", "number"):
             return
+        if parsing.fit(given, values) is not None:
+            raise MalformedTableError(
+                self._source,
+                f"{name!r} has whole numbers of more than {parsing.EXACT_DIGITS} digits beside "
+                "missing values, which would be rounded; give its type as text",
+            )
         row = parsing.first_misfit(values, given)
         raise MistypedValueError(
             self._source,

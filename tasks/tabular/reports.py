@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
@@ -35,7 +36,7 @@ def profile_page(report: ProfileReport, title: str, subtitle: str = "") -> str:
 
 def cell(text: str) -> str:
     """Return text that stays within a cell of a Markdown table, and is no markup."""
-    return " ".join(escape(text, quote=False).replace("|", "\\|").split())
+    return " ".join(re.sub(r"([\\\\`*_\[\]()!|#~])", r"\\\1", escape(text, quote=False)).split())
 
 
 def _heatmap(report: ProfileReport) -> dict[str, Any]:
@@ -79,7 +80,12 @@ def _edge(value: float, kind: str) -> str:
     """Word the edge of a histogram; dates have theirs in seconds."""
     if kind != "datetime":
         return _number(value)
-    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M")
+    within = min(max(value, _FIRST), _LAST)  # the edges of a bar may lie beyond the last year
+    return datetime.fromtimestamp(within, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+_FIRST = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+_LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
 def _bars(histogram: Histogram) -> list[tuple[int, float, int, float, float]]:

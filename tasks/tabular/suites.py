@@ -15,6 +15,8 @@ from tasks.tabular.errors import SuiteError, suggest
 SEVERITIES = {"fail": "critical", "warn": "warning"}
 """What a failing expectation does: it closes the gate, or it is only said."""
 
+_ENTRY = ("type", "severity", "kwargs")
+
 _HEAD = """\
 # What every version of {name} must look like. Edit it: it is read anew for every version.
 # severity: `fail` rejects the version, `warn` is shown and lets it pass.
@@ -39,7 +41,7 @@ def to_yaml(suite: ExpectationSuite) -> str:
     return _HEAD.format(name=suite.name) + body
 
 
-def from_yaml(content: str) -> ExpectationSuite:
+def from_yaml(content: str | bytes) -> ExpectationSuite:
     """Read a suite that `to_yaml` or a person wrote.
 
     Raises
@@ -50,7 +52,7 @@ def from_yaml(content: str) -> ExpectationSuite:
     """
     try:
         loaded = yaml.safe_load(content)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SuiteError(" ".join(str(error).split())) from error
     if not isinstance(loaded, dict) or not isinstance(loaded.get("expectations"), list):
         raise SuiteError("it needs a `name` and a list of `expectations`")
@@ -62,6 +64,8 @@ def from_yaml(content: str) -> ExpectationSuite:
         except (GxValidationError, TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise SuiteError(f"expectation {place} ({entry['type']}): {reason}") from error
+        if len(made) != 1:  # some faults are only logged
+            raise SuiteError(f"expectation {place} ({entry['type']}): its `kwargs` do not fit")
         suite.expectations.extend(made)
     return suite
 
@@ -69,16 +73,17 @@ def from_yaml(content: str) -> ExpectationSuite:
 def _entry(place: int, entry: object) -> dict[str, Any]:
     if not isinstance(entry, dict) or "type" not in entry:
         raise SuiteError(f"expectation {place} has no `type`")
+    for key in entry:
+        if key not in _ENTRY:
+            raise SuiteError(f"expectation {place}: {suggest(str(key), _ENTRY)}")
+    kind = str(entry["type"])
     known = tuple(sorted(list_registered_expectation_implementations()))
-    if entry["type"] not in known:
-        raise SuiteError(
-            f"expectation {place}: there is no {entry['type']!r}; {suggest(entry['type'], known)}"
-        )
-    severity = entry.get("severity", "fail")
+    if kind not in known:
+        raise SuiteError(f"expectation {place}: there is no {kind!r}; {suggest(kind, known)}")
+    kwargs = entry.get("kwargs") or {}
+    if not isinstance(kwargs, dict):
+        raise SuiteError(f"expectation {place}: `kwargs` are names with values, not {kwargs!r}")
+    severity = str(entry.get("severity", "fail"))
     if severity not in SEVERITIES:
         raise SuiteError(f"expectation {place}: severity is `fail` or `warn`, not {severity!r}")
-    return {
-        "type": entry["type"],
-        "kwargs": entry.get("kwargs") or {},
-        "severity": SEVERITIES[severity],
-    }
+    return {"type": kind, "kwargs": kwargs, "severity": SEVERITIES[severity]}

@@ -25,11 +25,11 @@ from infra.provenance import ROOT
 from tasks.tabular import pii
 from tasks.tabular.errors import TabularError
 from tasks.tabular.expectations import check
+from tasks.tabular.inference import infer_file
 from tasks.tabular.masking import Mask, mask_values
 from tasks.tabular.profiling import profile
 from tasks.tabular.reading import convert, read_table
 from tasks.tabular.reports import profile_page
-from tasks.tabular.schema import infer_file
 from tests.benchmarks.figures import ROUNDS, note, show, take
 from tests.benchmarks.planted import CLEAN, PERSONAL, planted
 from tests.unit.tabular.dirty_files import CORPUS
@@ -59,7 +59,8 @@ def _table() -> Iterator[None]:
 def gigabyte(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of a gigabyte: the flights, again and again."""
     path = tmp_path_factory.mktemp("large") / "flights.csv"
-    header, body = gzip.open(data_folder / "nyc_flights.csv.gz").read().split(b"\n", 1)
+    packed = (data_folder / "nyc_flights.csv.gz").read_bytes()
+    header, body = gzip.decompress(packed).split(b"\n", 1)
     with path.open("wb") as file:
         file.write(header + b"\n")
         while file.tell() < 10**9:

@@ -111,11 +111,11 @@ def test_the_parameters_of_a_deployment_are_valid(deployment: dict) -> None:
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=deployment_name)
-def test_every_form_has_titles(deployment: dict) -> None:
+def test_every_form_says_what_its_fields_mean(deployment: dict) -> None:
     flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
     schema = json.loads(parameter_schema(flow).model_dump_json())
 
-    assert all(field.get("title") for field in schema["properties"].values())
+    assert all(field.get("description") for field in schema["properties"].values())
 
 
 def test_every_deployment_runs_in_a_pool_and_says_what_it_does() -> None:

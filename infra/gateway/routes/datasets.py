@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from fastapi import APIRouter, Depends, Form, Query, Response, UploadFile
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
-from infra.errors import ArtifactNotFoundError, PreparationError
+from infra.errors import ArtifactNotFoundError, PreparationError, ServiceUnavailableError
 from infra.frames import digest_of, read_page
 from infra.gateway.dependencies import (
     Parts,
@@ -35,11 +36,13 @@ from infra.storage.protocol import ArtifactStore
 
 UPLOAD = "/datasets/upload"
 DEPLOYMENT = "prepare-dataset/from-file"
-_LONGEST_SECONDS = 3_600.0
+_ABANDONED_SECONDS = 2 * 86_400.0
+_RETRY_SECONDS = 5.0
 _CHUNK = 2**20
 _PAGE_POLICY = {
     # nothing is loaded and no script runs, whatever a value in the table says
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "form-action 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -77,9 +80,9 @@ async def upload(
     response: Response,
     name: Annotated[Name | None, Form()] = None,
     project: Annotated[Name, Form()] = DEFAULT_PROJECT,
-    target: Annotated[str | None, Form()] = None,
-    owner: Annotated[str, Form()] = "",
-    description: Annotated[str, Form()] = "",
+    target: Annotated[str, Form(max_length=1_000)] = "",
+    owner: Annotated[str, Form(max_length=200)] = "",
+    description: Annotated[str, Form(max_length=10_000)] = "",
     wait_seconds: Annotated[float, Form(ge=0, le=600)] = 120.0,
 ) -> DatasetBody | JSONResponse:
     """Take a file and prepare it; the same bytes give the version they have (200).
@@ -91,16 +94,18 @@ async def upload(
     dataset = name or normalise_name(label)
     identity, digest = await asyncio.to_thread(_keep, store, file)
     known = await asyncio.to_thread(parts.catalogue.find, project, dataset, digest)
-    run = await parts.orchestrator.start(
-        DEPLOYMENT,
-        {
-            "source": f"upload://{identity}/{quote(label)}",
-            "name": dataset,
-            "project": project,
-            "target": target,
-            "description": {"owner": owner, "description": description},
-        },
-    )
+    parameters = {
+        "source": f"upload://{identity}/{quote(label)}",
+        "name": dataset,
+        "project": project,
+        "target": target,
+        "description": {"owner": owner, "description": description},
+    }
+    try:
+        run = await parts.orchestrator.start(DEPLOYMENT, parameters)
+    except ServiceUnavailableError:
+        await asyncio.to_thread(store.remove, f"uploads/{identity}")
+        raise
     cleaning = asyncio.create_task(_clean(parts, store, run, identity))
     parts.background.add(cleaning)
     cleaning.add_done_callback(parts.background.discard)
@@ -109,15 +114,15 @@ async def upload(
         pending = PendingBody(flow_run=str(run), detail="still being prepared")
         return JSONResponse(pending.model_dump(), 202)
     version = await asyncio.to_thread(parts.catalogue.find, project, dataset, digest)
-    if version is None:
+    if version is None or (known is not None and not state.completed):
         raise PreparationError(label, state.message)
     response.status_code = 201 if known is None else 200
     return DatasetBody.of(version)
 
 
-def _keep(store: ArtifactStore, file: UploadFile) -> tuple[UUID, str]:
+def _keep(store: ArtifactStore, file: UploadFile) -> tuple[str, str]:
     """Keep an upload for the worker and return its name there and its SHA-256."""
-    identity = uuid4()
+    identity = f"{time.time():.0f}-{uuid4()}"
     with TemporaryDirectory(prefix="millrace-upload-") as folder:
         path = Path(folder) / "upload"
         with path.open("wb") as target:
@@ -127,19 +132,40 @@ def _keep(store: ArtifactStore, file: UploadFile) -> tuple[UUID, str]:
     return identity, digest
 
 
-async def _clean(parts: Parts, store: ArtifactStore, run: UUID, identity: UUID) -> None:
+async def _clean(parts: Parts, store: ArtifactStore, run: UUID, identity: str) -> None:
     """Forget an upload once its run has ended: what it became lies in the catalogue."""
-    await parts.orchestrator.wait(run, _LONGEST_SECONDS)
+    ended = None
+    while ended is None:
+        try:
+            ended = await parts.orchestrator.wait(run, _ABANDONED_SECONDS)
+        except ServiceUnavailableError:
+            await asyncio.sleep(_RETRY_SECONDS)
     with suppress(ArtifactNotFoundError):
         await asyncio.to_thread(store.remove, f"uploads/{identity}")
 
 
+def forget_abandoned_uploads(store: ArtifactStore) -> None:
+    """Remove uploads whose runs nobody watches any more, since a gateway before this one died."""
+    for key in list(store.keys("uploads/")):
+        when = key.removeprefix("uploads/").partition("-")[0]
+        if when.isdigit() and time.time() - int(when) > _ABANDONED_SECONDS:
+            with suppress(ArtifactNotFoundError):
+                store.remove(key)
+
+
 @router.get("")
 def list_versions(
-    parts: PartsDependency, project: Name | None = None, name: Name | None = None, text: str = ""
+    *,
+    parts: PartsDependency,
+    project: Name | None = None,
+    name: Name | None = None,
+    text: str = "",
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    offset: Annotated[int, Query(ge=0)] = 0,
 ) -> list[DatasetBody]:
     """Return the versions there are, newest first; `text` looks in name, description and owner."""
-    return [DatasetBody.of(each) for each in parts.catalogue.versions(project, name, text=text)]
+    found = parts.catalogue.versions(project, name, text=text, limit=limit, offset=offset)
+    return [DatasetBody.of(each) for each in found]
 
 
 @router.get("/{project}/{name}/versions/{version}")
@@ -182,14 +208,14 @@ def download_rows(
 ) -> Response:
     """Return a page of rows; `X-Total-Rows` says how many there are."""
     found = parts.catalogue.get(ref)
-    table, sink = read_page(store, found.frame_digest, offset, limit), io.BytesIO()
+    table, rows = read_page(store, found.frame_digest, offset, limit)
+    sink = io.BytesIO()
     write = pa_csv.write_csv if form == "csv" else pq.write_table
     write(table, sink)
     return Response(
         sink.getvalue(),
         media_type="text/csv" if form == "csv" else "application/vnd.apache.parquet",
-        headers=_attachment(f"{ref.name}-{ref.version}.{form}")
-        | {"X-Total-Rows": str(found.entry.rows)},
+        headers=_attachment(f"{ref.name}-{ref.version}.{form}") | {"X-Total-Rows": str(rows)},
     )
 
 

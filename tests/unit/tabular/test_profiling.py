@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.tabular.inference import infer_file
 from tasks.tabular.profiling import profile
 from tasks.tabular.reading import convert
 from tasks.tabular.reports import profile_page
-from tasks.tabular.schema import infer_file
 
 if TYPE_CHECKING:
     from pathlib import Path

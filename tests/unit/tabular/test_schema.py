@@ -61,7 +61,7 @@ def test_models_are_given_floats_texts_and_instants() -> None:
         "float64",
         "object",
         "float64",
-        "datetime64[ns, UTC]",
+        "datetime64[us, UTC]",
         "object",
     ]
     assert rows["job"].tolist() == ["a", None, "b"]

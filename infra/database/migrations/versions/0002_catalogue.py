@@ -16,7 +16,7 @@ def upgrade() -> None:
     """Widen the catalogue; a deleted version's bytes may come again as a new version."""
     with op.batch_alter_table("dataset_versions") as table:
         table.add_column(sa.Column("file", sa.String(300)))
-        table.add_column(sa.Column("rows", sa.BigInteger, nullable=False, server_default="0"))
+        table.add_column(sa.Column("rows", sa.BigInteger))
         table.add_column(sa.Column("owner", sa.String(200), nullable=False, server_default=""))
         table.add_column(sa.Column("description", sa.Text, nullable=False, server_default=""))
         table.add_column(sa.Column("tags", sa.JSON, nullable=False, server_default="{}"))
@@ -26,10 +26,11 @@ def upgrade() -> None:
         table.add_column(sa.Column("deleted_at", INSTANT))
         table.add_column(sa.Column("deleted_because", sa.Text))
         table.drop_constraint("uq_dataset_versions_project_name_source_digest", type_="unique")
+    op.execute("UPDATE dataset_versions SET file = substr(source, 1, 300)")  # an original is kept
     op.create_index(
         "uq_dataset_versions_living",
         "dataset_versions",
-        ["project", "name", "source_digest"],
+        ["project", "name", "source_digest", "frame_digest"],
         unique=True,
         sqlite_where=LIVING,
         postgresql_where=LIVING,
