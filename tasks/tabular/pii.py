@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -35,6 +36,9 @@ _MOST = 0.5
 
 _LONG = 1_000
 """Characters of a value that are looked at: patterns take long over long texts."""
+
+_MARKS, _AROUND = 5, 100
+"""Places of a text that are looked at, with so many characters before and after."""
 
 _RARE, _TIMES = 0.002, 2
 """Share, and number, of longer texts with personal data inside from which their column counts:
@@ -158,7 +162,7 @@ def _texts(values: pd.Series[Any]) -> list[str]:
         present = present[present.abs() < 2**63].astype(np.int64)
     if types.is_datetime64_any_dtype(values.dtype):
         present = present.dt.strftime("%Y-%m-%d")
-    return [str(each).strip()[:_LONG] for each in present]
+    return [str(each).strip() for each in present]
 
 
 def _by_values(name: str, kind: Kind, distinct: list[str], named: Kind | None) -> Finding | None:
@@ -180,14 +184,14 @@ def _spread(values: list[str], count: int) -> list[str]:
 
 
 def _share(kind: Kind, values: list[str]) -> float:
-    return sum(personal.is_one(kind, each) for each in values) / len(values)
+    return sum(personal.is_one(kind, each[:_LONG]) for each in values) / len(values)
 
 
 def _by_name(name: str, kind: Kind | None, distinct: list[str]) -> Finding | None:
     if kind is None:
         return None
     looked = _spread(distinct, _LOOK)
-    share = sum(personal.is_plausible(kind, each) for each in looked) / len(looked)
+    share = sum(personal.is_plausible(kind, each[:_LONG]) for each in looked) / len(looked)
     if share < _MOST:
         return None
     return _finding(name, kind, min(kind.strength, 0.9) * (0.5 + 0.5 * share), share, "name")
@@ -214,12 +218,17 @@ def _inside(name: str, texts: list[str]) -> Finding | None:
     best: Finding | None = None
     for kind in (each for each in KINDS if each.inside):
         looked = _spread(suspects, _LOOK)
-        hits = (
-            sum(bool(personal.spans(kind, each)) for each in looked) * len(suspects) / len(looked)
-        )
+        found = sum(any(personal.spans(kind, part) for part in _parts(each)) for each in looked)
+        hits = found * len(suspects) / len(looked)
         if hits >= wanted and (best is None or hits / len(texts) > best.share):
             best = _finding(name, kind, 0.8 * kind.strength, hits / len(texts), "texts")
     return best
+
+
+def _parts(text: str) -> list[str]:
+    """Return the surroundings of what looks like personal data in a text."""
+    marks = islice(personal.SUSPICIOUS.finditer(text), _MARKS)
+    return [text[max(0, mark.start() - _AROUND) : mark.end() + _AROUND] for mark in marks]
 
 
 def _finding(column: str, kind: Kind, confidence: float, share: float, by: By) -> Finding:
