@@ -292,8 +292,9 @@ def workbook(path: Path, source: str, sheet: str | None) -> Contents:
     except zipfile.BadZipFile:
         pass  # an old .xls is no archive
     table = _sheet(path, source, sheet)
-    first, left = table.start or (0, 0)
-    header = next(islice(table.iter_rows(), first, None))[left:]
+    # rows come from the first of the sheet, cells from the table's first column
+    first = (table.start or (0, 0))[0]
+    header = next(islice(table.iter_rows(), first, None))
     names = tuple("" if value is None else str(value) for value in header)
     while names and not names[-1].strip():
         names = names[:-1]
@@ -301,8 +302,7 @@ def workbook(path: Path, source: str, sheet: str | None) -> Contents:
     columns = tuple(name.strip() for name in names)
 
     def records() -> Iterator[dict[str, Any]]:
-        for row, cells in enumerate(islice(table.iter_rows(), first + 1, None), first + 2):
-            values = cells[left:]
+        for row, values in enumerate(islice(table.iter_rows(), first + 1, None), first + 2):
             if any(value not in {"", None} for value in values[len(columns) :]):
                 raise MalformedTableError(source, f"row {row} has a value without a column name")
             yield {name: _cell(value) for name, value in zip(columns, values, strict=False)}

@@ -131,7 +131,7 @@ def profile(
     """
     hashes: NDArray[np.uint64] | None = None
     columns = []
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path) as file, np.errstate(all="ignore"):  # what overflows is left out
         rows = file.metadata.num_rows
         sample = even_rows(file)
         leaks = association.leaks(sample, schema, target) if target in schema.names else {}
@@ -141,11 +141,12 @@ def profile(
             done = replace(done, warnings=_warnings(done, leaks=column.name in leaks))
             columns.append(_without_values(done) if column.name in hidden else done)
             hashes = _hash(values, hashes)
+        pairs = association.pairs(sample, schema)
     return ProfileReport(
         rows=rows,
         duplicates=_repeated(hashes) if hashes is not None else 0,
         columns=tuple(columns),
-        pairs=association.pairs(sample, schema),
+        pairs=pairs,
         sampled=len(sample),
         target=target,
         leaks=leaks,
@@ -246,7 +247,7 @@ def _moments(numbers: NDArray[np.floating]) -> dict[str, float]:
         "skewness": series.skew(),
         "kurtosis": series.kurt(),
     }
-    return {name: float(value) for name, value in moments.items() if pd.notna(value)}
+    return {name: float(value) for name, value in moments.items() if np.isfinite(value)}
 
 
 def _levels(numbers: NDArray[np.floating]) -> tuple[list[float], list[float]]:

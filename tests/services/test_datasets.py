@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -174,6 +175,33 @@ def test_an_upload_that_may_not_be_is_refused(
 
     assert answer.status_code == status
     assert client.get("/datasets").json() == []
+
+
+def test_a_body_that_grows_too_large_is_cut_off(client: TestClient) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n'
+        for _ in range(40):
+            yield b"1,2\n" * 1_000
+
+    answer = client.post(
+        "/datasets/upload",
+        content=chunks(),
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
+
+    assert answer.status_code == 413
+
+
+def test_uploads_that_nobody_watches_are_forgotten_when_the_gateway_starts(
+    prefect: Prefect, platform: Settings
+) -> None:
+    store = open_store(platform.storage)
+    old, new = (f"uploads/{time.time() - age:.0f}-x" for age in (200_000, 10))
+    for key in (old, new):
+        store.write(key, b"content")
+
+    with TestClient(create_app(get_settings())):
+        assert list(store.keys("uploads/")) == [new]
 
 
 def test_a_file_without_a_usable_name_is_refused(client: TestClient) -> None:

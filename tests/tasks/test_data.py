@@ -13,16 +13,23 @@ import yaml
 from flows.data import prepare_dataset
 from infra.database.catalogue import Catalogue
 from infra.database.engine import open_database
-from infra.errors import DatasetRejectedError, PersonalDataError, SourceChangedError
+from infra.errors import (
+    ArtifactNotFoundError,
+    DatasetRejectedError,
+    PersonalDataError,
+    SourceChangedError,
+)
 from infra.frames import read_frame
 from infra.provenance import ROOT
 from infra.refs import DatasetRef
 from infra.settings import get_settings
+from infra.storage import open_store
 from tasks import ingestion
 from tasks.catalogue import publish_card
 from tasks.ingestion import Description, ingest_dataset
 from tasks.profiling import profile_dataset
 from tasks.tabular.errors import MaskingError, MistypedValueError, TabularError
+from tasks.tabular.reading import ReadOptions
 from tasks.training import TrainingRequest, fit_candidates
 from tasks.validation import validate_dataset
 
@@ -181,6 +188,46 @@ def test_types_of_a_later_version_are_those_of_the_first(
     source.write_text(f"code,n\n{rows}0060,many\n")
     with pytest.raises(MistypedValueError, match=r"line 62 .*'n'.*'many'"):
         prepare_dataset(str(source))
+
+
+def test_the_same_file_read_otherwise_is_another_version(
+    platform: Settings, store: LocalStore, tmp_path: Path
+) -> None:
+    source = tmp_path / "days.csv"
+    source.write_text("day,n\n03/04/2020,1\n05/06/2020,2\n")
+    first = ingest_dataset(str(source), "default", "days")
+
+    told = ReadOptions(types={"day": "d/m/y"}, infer_again=True)
+    second = ingest_dataset(str(source), "default", "days", options=told)
+
+    catalogue = Catalogue(open_database(platform.database))
+    assert (first.version, second.version) == (1, 2)
+    assert read_frame(store, catalogue.get(second).frame_digest)["day"][0] == pd.Timestamp(
+        "2020-04-03"
+    )
+    again = ingest_dataset(
+        str(source), "default", "days", options=told, description=Description(owner="ann")
+    )
+    assert again == second
+    assert catalogue.get(again).entry.owner == "ann"
+
+
+def test_a_file_may_be_called_like_one_of_ours(platform: Settings, tmp_path: Path) -> None:
+    pd.DataFrame({"n": range(9)}).to_parquet(tmp_path / "frame.parquet")
+    open_store(platform.storage).move_file("uploads/1", tmp_path / "frame.parquet")
+
+    dataset = ingest_dataset("upload://1/frame.parquet", "default", "frame")
+
+    assert Catalogue(open_database(platform.database)).get(dataset).entry.rows == 9
+
+
+def test_the_suite_of_a_dataset_that_is_not_there_is_not_drafted(
+    platform: Settings, store: LocalStore, adult_csv: Path
+) -> None:
+    with pytest.raises(ArtifactNotFoundError, match="adlut"):
+        validate_dataset(ingest(adult_csv), suite="adlut")
+
+    assert list(store.keys("suites/")) == []
 
 
 def test_a_masked_version_is_what_is_trusted(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -21,6 +23,7 @@ from infra.errors import (
     SmokeTestError,
     SupersededError,
 )
+from infra.provenance import ROOT
 from infra.refs import DatasetRef, ModelRef
 from infra.settings import DatabaseSettings
 
@@ -58,6 +61,48 @@ def test_migrations_make_the_tables_the_code_expects(engine: Engine) -> None:
 def test_migrating_again_changes_nothing(engine: Engine) -> None:
     upgrade(engine)
     upgrade(engine)
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE", "CREATE VIEW", "CREATE UNIQUE INDEX"])
+def test_a_migration_that_is_killed_is_done_by_the_next(tmp_path: Path, statement: str) -> None:
+    """The process dies at one statement of the second migration; version 1 has a row."""
+    path = tmp_path / "old.db"
+    command = [sys.executable, "-c", KILLED, str(path), statement]
+    done = subprocess.run(command, cwd=ROOT, check=False)
+
+    engine = open_database(DatabaseSettings(url=f"sqlite:///{path}"))
+
+    assert done.returncode == 9
+    found = Catalogue(engine).get(DatasetRef(name="old", version=1))
+    assert (found.entry.file, found.entry.rows) == ("f.csv", None)
+    engine.dispose()
+
+
+KILLED = """
+import os, sys
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event, text
+from infra.database import engine as e
+from infra.settings import DatabaseSettings
+config = Config()
+config.set_main_option("script_location", str(e._MIGRATIONS))
+upgrade = e.upgrade
+e.upgrade = lambda engine: None
+engine = e.open_database(DatabaseSettings(url=f"sqlite:///{sys.argv[1]}"))
+with engine.begin() as connection:
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")
+    connection.execute(text(
+        "INSERT INTO dataset_versions (project, name, version, source, source_digest, frame_digest,"
+        " schema, state, reasons, created_at) VALUES ('default', 'old', 1, 'f.csv', 'd', 'f', '{}',"
+        " 'validated', '[]', '2026-01-01 00:00:00')"))
+@event.listens_for(engine, "before_cursor_execute")
+def die(connection, cursor, statement, *_):
+    if sys.argv[2] in statement:
+        os._exit(9)
+upgrade(engine)
+"""
 
 
 def test_versions_count_up_and_equal_bytes_are_one_version(engine: Engine) -> None:

@@ -179,9 +179,33 @@ KNOWN = "expect_column_max_to_be_between"
         ("expectations: [{type: expect_colum_max_to_be_between}]", f"did you mean {KNOWN}"),
         (f"expectations: [{{type: {KNOWN}, kwargs: {{colum: a}}}}]", "column field required"),
         (f"expectations: [{{type: {KNOWN}, severity: stop}}]", "`fail` or `warn`"),
+        (f"expectations: [{{type: {KNOWN}, kwargs: [1]}}]", "`kwargs` are names with values"),
+        (f"expectations: [{{type: {KNOWN}, severty: warn}}]", "did you mean severity"),
+        ("expectations: [{type: 5}]", "there is no '5'"),
         ("!!python/object/apply:os.system ['true']", "python/object"),
     ],
 )
 def test_a_suite_that_cannot_be_read_is_refused_with_cause(content: str, says: str) -> None:
     with pytest.raises(SuiteError, match=re.escape(says)):
         from_yaml(content)
+
+
+def test_no_value_of_a_hidden_column_is_written_into_the_suite(stored) -> None:
+    frame = pd.DataFrame({"mail": [f"secret{n}@x.org" for n in range(30)] * 2, "pin": range(60)})
+
+    drafted = to_yaml(draft(*stored(frame), "people", hidden=("mail", "pin")))
+
+    assert "secret" not in drafted
+    assert "59" not in drafted
+
+
+def test_what_the_data_says_is_no_markup_in_the_document(stored) -> None:
+    evil = '<form action="https://evil.example"><img src=x>'
+    frame = pd.DataFrame({evil: [evil, "b"]})
+    held = gx.expectations.ExpectColumnValuesToBeInSet(column=evil, value_set=["b", evil + "?"])
+
+    page = check(stored(frame)[0], ExpectationSuite("x", [held])).page
+
+    assert "evil.example" in page
+    assert "<form" not in page
+    assert "<img" not in page

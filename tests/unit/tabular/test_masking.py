@@ -44,13 +44,14 @@ def masked(values: object, mask: Mask, key: bytes | None = KEY) -> list[str | fl
 @pytest.fixture
 def mask_table(tmp_path: Path) -> MaskTable:
     """Masks a table by way of files, as the platform does."""
+    path, target = tmp_path / "open.parquet", tmp_path / "masked.parquet"
 
     def mask(
         table: pa.Table, masks: Mapping[str, Mask], key: bytes | None = KEY, group: int = 1_000
     ) -> pa.Table:
-        pq.write_table(table, tmp_path / "open.parquet", row_group_size=group)
-        missing = mask_file(tmp_path / "open.parquet", tmp_path / "masked.parquet", masks, key)
-        read = pq.read_table(tmp_path / "masked.parquet")
+        pq.write_table(table, path, row_group_size=group)
+        missing = mask_file(path, target, masks, key)
+        read = pq.read_table(target)
         assert missing == {name: read[name].null_count for name in read.column_names}
         return read
 
@@ -75,26 +76,25 @@ def test_masked_tables_still_join(mask_table: MaskTable, mask: Mask) -> None:
     people = pa.table({"id": [10_007, 10_008, 10_009], "age": [30, 40, 50]})
     orders = pa.table({"id": ["10009", "10007", "10009", "10010"], "price": [1, 2, 3, 4]})
 
-    left, right = (mask_table(each, {"id": mask}).to_pandas() for each in (people, orders))
+    left, right = (mask_table(each, {"id": mask}) for each in (people, orders))
 
-    joined = left.merge(right, on="id").sort_values("price")
-    assert joined[["age", "price"]].to_numpy().tolist() == [[50, 1], [30, 2], [50, 3]]
+    joined = right.join(left, "id", join_type="inner").sort_by("price")
+    assert joined.select(["age", "price"]).to_pydict() == {"age": [50, 30, 50], "price": [1, 2, 3]}
 
 
 @KEYED
 def test_another_key_gives_other_replacements(mask: Mask) -> None:
-    numbers = ["4111 1111 1111 1111", "GB82 WEST 1234 5698 7654 32"]
-
-    assert set(masked(numbers, mask)).isdisjoint(masked(numbers, mask, OTHER_KEY))
+    assert masked(["4111 1111 1111 1111"], mask) != masked(["4111 1111 1111 1111"], mask, OTHER_KEY)
 
 
 @KEYED
 @given(st.lists(st.integers(-(2**53), 2**53), min_size=1))
 def test_a_whole_number_is_masked_alike_however_it_is_kept(mask: Mask, numbers: list[int]) -> None:
-    whole = masked(pa.array(numbers), mask)
+    whole = masked(numbers, mask)
 
-    assert masked(pa.array([*map(float, numbers), None]), mask) == [*whole, None]
-    assert masked(pa.array(list(map(str, numbers))), mask) == whole
+    assert masked([*map(float, numbers), None], mask) == [*whole, None]
+    assert masked([*map(float, numbers), 0.5], mask)[:-1] == whole
+    assert masked([*map(str, numbers)], mask) == whole
 
 
 @pytest.mark.parametrize("mask", [HASH, TOKEN, REDACT], ids=POLICY)
@@ -119,12 +119,7 @@ def alphabet(letter: str) -> str:
     return next((each for each in ALPHABETS if letter in each), "")
 
 
-ASCII = st.text(st.characters(max_codepoint=127)) | st.from_regex(
-    r"[A-Z]{2}[0-9]{2}( [a-z]{4}){3} ¿", fullmatch=True
-)
-
-
-@given(ASCII)
+@given(st.text(st.characters(max_codepoint=127) | st.sampled_from("€😀\u0301")))
 def test_a_token_keeps_the_length_the_separators_and_the_kinds_of_letters(text: str) -> None:
     token = format_preserving(text, KEY)
 
@@ -136,34 +131,28 @@ def test_a_token_keeps_the_length_the_separators_and_the_kinds_of_letters(text: 
 
 @pytest.mark.parametrize("text", ["Иванов", "Müller 12", "王小明", "١٢٣٤"])
 def test_a_text_of_another_alphabet_is_hashed(text: str) -> None:
-    assert format_preserving(text, KEY) == hmac.digest(KEY, text.encode(), "sha256").hex()[:32]
+    assert masked([text], TOKEN) == masked([text], HASH)
 
 
 def test_every_place_of_a_token_is_as_it_was_only_by_chance() -> None:
-    texts = ["".join(each) for each in product(*ALPHABETS)]
+    texts = [*product(*ALPHABETS)]
 
-    tokens = [list(format_preserving(each, KEY)) for each in texts]
+    tokens = [list(format_preserving("".join(each), KEY)) for each in texts]
 
-    same = np.mean(np.array(tokens) == np.array([*map(list, texts)]), axis=0)
+    same = np.mean(np.array(tokens) == np.array(texts), axis=0)
     assert same == pytest.approx([1 / 10, 1 / 26, 1 / 26], abs=0.015)  # four standard errors
 
 
-SHAPES = [
-    *product(ALPHABETS, repeat=1),
-    *product(ALPHABETS, repeat=2),
-    *[each for each in product((digits, ascii_lowercase), repeat=3) if digits in each],
-    (digits, "-", ascii_uppercase, " ", digits),
-    (digits,) * 4,
-]
+SHAPES = [*product(ALPHABETS, repeat=1), *product(ALPHABETS, repeat=2)]
+SHAPES += [each for each in product((digits, ascii_lowercase), repeat=3) if digits in each]
+SHAPES += [(digits, "-", ascii_uppercase, " ", digits), (digits,) * 4]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda each: "".join(part[0] for part in each))
 def test_the_tokens_of_all_texts_of_a_shape_are_these_texts(shape: tuple[str, ...]) -> None:
     texts = ["".join(each) for each in product(*shape)]
 
-    tokens = {format_preserving(each, KEY) for each in texts}
-
-    assert tokens == set(texts)
+    assert {format_preserving(each, KEY) for each in texts} == set(texts)
 
 
 @pytest.mark.parametrize("value", ["ann@example.com", 4111, date(1985, 3, 2)])
@@ -181,11 +170,10 @@ def test_redacting_leaves_nothing_of_a_value(value: object, kind: str | None, le
         ("Card 4111 1111 1111 1111, SSN 219-09-9998", "Card [credit_card], SSN [us_ssn]"),
         ("To GB82 WEST 1234 5698 7654 32 today", "To [iban] today"),
         ("Order 17 of 2024-01-31 came late", "Order 17 of 2024-01-31 came late"),
-        (None, None),
     ],
 )
-def test_redacting_inside_a_text_leaves_the_rest(text: str | None, left: str | None) -> None:
-    assert masked(pa.array([text], pa.string()), Mask("redact", "email", inside=True)) == [left]
+def test_redacting_inside_a_text_leaves_the_rest(text: str, left: str) -> None:
+    assert masked([text, None], Mask("redact", "email", inside=True)) == [left, None]
 
 
 def test_a_dropped_column_is_gone(mask_table: MaskTable) -> None:
@@ -209,7 +197,7 @@ def test_dropping_all_columns_is_refused(mask_table: MaskTable) -> None:
         ([37.0, 39.9], None, ["30-39", "30-39"]),
         (["SW1A 1AA", None], "postcode", ["SW1*****", None]),
         ([10115], "postcode", ["101**"]),
-        (["192.168.17.4", "localhost"], "ip_address", ["192.168.17.0", "[redacted]"]),
+        (["192.168.17.4", "192.168.17.4:80"], "ip_address", ["192.168.17.0", "[redacted]"]),
         ([52.51633, -0.12775, None], "location", [52.5, -0.1, None]),
         (["52.51633, 13.32769"], "location", ["52.5, 13.3"]),
     ],
@@ -225,17 +213,17 @@ def test_a_number_lies_in_its_band_of_ten(number: int) -> None:
     [band] = masked([number], Mask("generalise"))
 
     first, last = map(int, re.fullmatch(r"(-?\d+)-(-?\d+)", band).groups())
-    assert first <= number <= last == first + 9
-    assert first % 10 == 0
+    assert (first % 10, last - first) == (0, 9)
+    assert first <= number <= last
 
 
 @given(st.ip_addresses())
 def test_an_address_keeps_its_network_only(address: IPv4Address | IPv6Address) -> None:
     network = ip_network((address, 24 if address.version == 4 else 48), strict=False)
 
-    [coarse] = masked([address.exploded], Mask("generalise", "ip_address"))
+    coarse = masked([str(address), address.exploded], Mask("generalise", "ip_address"))
 
-    assert type(address)(coarse) == network.network_address
+    assert coarse == [str(network.network_address)] * 2
 
 
 def test_free_text_has_nothing_coarser(mask_table: MaskTable) -> None:
@@ -247,6 +235,7 @@ def test_what_is_asked_for_goes_before_what_is_usual() -> None:
     findings = [
         pii.Finding("mail", "email", 0.95, 1.0, "values", "hash"),
         pii.Finding("note", "email", 0.76, 0.1, "texts", "redact"),
+        pii.Finding("story", "person_name", 0.58, 0.1, "texts", "redact"),
         pii.Finding("remark", "phone", 0.76, 0.1, "texts", "redact"),
         pii.Finding("perhaps", "phone", 0.49, 1.0, "values", "hash"),
     ]
@@ -254,6 +243,7 @@ def test_what_is_asked_for_goes_before_what_is_usual() -> None:
     assert choose(findings, {"mail": "token", "remark": "hash", "age": "generalise"}) == {
         "mail": Mask("token", "email"),
         "note": Mask("redact", "email", inside=True),
+        "story": Mask("redact", "person_name"),  # no pattern tells where in it the name is
         "remark": Mask("hash", "phone"),
         "age": Mask("generalise"),
     }
@@ -268,11 +258,10 @@ def test_rows_keep_their_order_and_other_columns_their_bytes(
     mask_table: MaskTable, adult: pd.DataFrame
 ) -> None:
     table = pa.Table.from_pandas(adult)
-    others = [name for name in table.column_names if name != "occupation"]
 
     replaced = mask_table(table, {"occupation": HASH}, group=700)
 
-    assert content(replaced.select(others)) == content(table.select(others))
+    assert content(replaced.drop(["occupation"])) == content(table.drop(["occupation"]))
     assert replaced["occupation"].to_pylist() == masked(adult["occupation"], HASH)
 
 
@@ -295,15 +284,15 @@ def test_a_column_of_missing_values_stays_one(
 
 def test_after_masking_nothing_is_left_to_find(tmp_path: Path) -> None:
     path, target = tmp_path / "open.parquet", tmp_path / "masked.parquet"
-    planted(np.random.default_rng(7), 300).to_parquet(path)
+    planted(np.random.default_rng(7), 200).to_parquet(path)
     masks = choose(pii.find(path).findings, {})
     mask_file(path, target, masks, KEY)
 
     report = pii.find(target, masked={name: mask.policy for name, mask in masks.items()})
 
-    assert report.unmasked == ()
     told_by_values = {each.kind for each in report.findings if each.by != "name"}
-    assert told_by_values == {"ip_address"}  # networks look like addresses
+    assert told_by_values <= {"ip_address"}  # networks look like addresses
+    assert report.unmasked == ()
     before, after = pq.read_table(path), pq.read_table(target)
     assert content(before.select(CLEAN)) == content(after.select(CLEAN))
     for name in [name for name, mask in masks.items() if mask.policy in {"hash", "redact"}]:

@@ -39,7 +39,7 @@ def found(name: str, values: object) -> str | None:
 def report(tmp_path_factory: pytest.TempPathFactory) -> PersonalDataReport:
     """What is found where personal data is planted, among columns that only look like it."""
     path = tmp_path_factory.mktemp("planted") / "planted.parquet"
-    planted(np.random.default_rng(7), 300).to_parquet(path)
+    planted(np.random.default_rng(7), 200).to_parquet(path)
     return pii.find(path)
 
 
@@ -228,11 +228,11 @@ def test_columns_without_personal_data_have_none(name: str, values: pd.Series) -
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("letters", ["1", "@", " ", "a", "@ "])
+@pytest.mark.parametrize("letters", ["1", "@", " ", "a", "a.", "@ ", "1 2-", "AB12 "])
 def test_a_hostile_text_takes_seconds_not_hours(letters: str) -> None:
     text = letters * (10**6 // len(letters))
 
-    assert found("x", [text]) is None  # "a." is left out: Indian PANs take the square of it
+    assert found("x", [text]) is None
 
 
 @settings(max_examples=30)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.tabular.inference import infer_file
@@ -163,3 +166,22 @@ def test_a_profile_does_not_depend_on_how_the_file_is_cut(
     schema = infer_file(tmp_path / "whole.parquet", done.missing, done.formats)
 
     assert profile(tmp_path / "whole.parquet", schema) == profile(tmp_path / "cut.parquet", schema)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param([2**60 + n for n in range(50)], id="beyond doubles"),
+        pytest.param([1e16, 1e16 + 2] * 25, id="no room between"),
+        pytest.param([1e308, -1e308] * 25, id="too far apart"),
+        pytest.param([datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)] * 25, id="all years"),
+    ],
+)
+def test_extreme_values_have_a_profile(values: list[object], tmp_path: Path) -> None:
+    path = tmp_path / "extreme.parquet"
+    pq.write_table(pa.table({"x": values, "y": [*range(50)]}), path)
+
+    report = profile(path, infer_file(path, {"x": 0, "y": 0}), target="y")
+
+    assert report.columns[0].distinct == len(set(values))
+    assert "x" in profile_page(report, "title")

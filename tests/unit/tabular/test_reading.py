@@ -6,10 +6,12 @@ from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from tasks.tabular import errors
 from tasks.tabular.reading import ReadOptions, convert, read_table
@@ -242,7 +244,6 @@ def test_what_is_said_of_a_file_is_believed(tmp_path: Path) -> None:
         (ReadOptions(types={"nme": "text"}), errors.UnknownColumnError, "did you mean name"),
         (ReadOptions(types={"name": "txt"}), errors.UnknownNameError, "did you mean text"),
         (ReadOptions(types={"name": "whole"}), errors.MistypedValueError, "line 2"),
-        (ReadOptions(encoding="klingon"), errors.MalformedTableError, "klingon"),
     ],
 )
 def test_what_is_wrongly_said_is_refused(
@@ -291,3 +292,117 @@ def test_the_same_rows_give_the_same_bytes_however_they_are_cut(
         convert(path, files[-1])
 
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('id,name\n1,x\n5,"abc\n6,q\n100,"def\n101,z\n', "after line 2"),
+        ('id,name\n1,"x"y\n', "after line 1: text goes on after a closing quote"),
+        ('id,name\n1,x\n2,"abc\n3,y\n', "line 3: a quote that is opened there is never closed"),
+    ],
+)
+def test_quotes_out_of_place_are_refused(tmp_path: Path, content: str, says: str) -> None:
+    with pytest.raises(errors.MalformedTableError, match=says):
+        read_table(write(tmp_path, content))
+
+
+def test_quotes_within_a_text_are_part_of_it(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, 'id,name\n1,5" pipe\n2,"a ""b"", c"\n'))
+
+    assert table["name"].tolist() == ['5" pipe', 'a "b", c']
+
+
+@pytest.mark.parametrize("encoding", ["hex", "idna", "utf-7", "cp037", "undefined", "klingon"])
+def test_an_encoding_that_is_none_of_tables_is_refused(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(errors.MalformedTableError, match="is no encoding of tables"):
+        read_table(write(tmp_path, GOOD), ReadOptions(encoding=encoding))
+
+
+@pytest.mark.parametrize("delimiter", ['"', "é", "\n", ",,", ""])
+def test_a_delimiter_that_cannot_be_one_is_refused(delimiter: str) -> None:
+    with pytest.raises(ValidationError):
+        ReadOptions(delimiter=delimiter)
+
+
+def test_long_whole_numbers_keep_their_digits_in_every_format(tmp_path: Path) -> None:
+    long = [9007199254740993, None, 3]
+    pq.write_table(pa.table({"id": long}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"id": [Decimal(12345678901234567890)]}), tmp_path / "d.parquet")
+
+    assert read_table(tmp_path / "a.parquet")["id"].tolist() == ["9007199254740993", None, "3"]
+    assert read_table(tmp_path / "d.parquet")["id"].tolist() == ["12345678901234567890"]
+    lines = write(tmp_path, '{"id": 9007199254740993}\n{"id": 1.5}\n', "a.jsonl")
+    assert read_table(lines)["id"].tolist() == ["9007199254740993", "1.5"]
+
+
+def test_names_are_stripped_of_blanks_with_their_values(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, '{" a": 1, "b": 2}\n{" a": 3}\n', "a.jsonl"))
+
+    assert table["a"].tolist() == [1, 3]
+
+
+def test_an_arrow_file_that_lies_about_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.arrow"
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_file(sink, pa.schema([("a", "string")])) as w,
+    ):
+        w.write_table(pa.table({"a": ["x" * 8, "y" * 8]}))
+    offsets = np.array([0, 8, 16], np.int32).tobytes()
+    path.write_bytes(
+        path.read_bytes().replace(offsets, np.array([0, 5000, 16], np.int32).tobytes())
+    )
+
+    with pytest.raises(errors.MalformedTableError):
+        read_table(path)
+
+
+def _workbook(path: Path, cells: dict[str, str]) -> Path:
+    """Write a workbook of one sheet with texts in named cells."""
+    rows: dict[str, str] = {}
+    for place, value in cells.items():
+        row = place.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+        text = f'<c r="{place}" t="inlineStr"><is><t>{value}</t></is></c>'
+        rows[row] = rows.get(row, "") + text
+    sheet = "".join(f'<row r="{row}">{content}</row>' for row, content in rows.items())
+    main = "http://schemas.openxmlformats.org"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="{main}/package/2006/relationships"><Relationship Id="r1" Type="'
+            f'{main}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/>'
+            "</Relationships>",
+        )
+        archive.writestr(
+            "xl/workbook.xml",
+            f'<workbook xmlns="{main}/spreadsheetml/2006/main" xmlns:r="{main}/officeDocument/2006/'
+            'relationships"><sheets><sheet name="s" sheetId="1" r:id="r1"/></sheets></workbook>',
+        )
+        archive.writestr(
+            "xl/_rels/workbook.xml.rels",
+            f'<Relationships xmlns="{main}/package/2006/relationships"><Relationship Id="r1" Type="'
+            f'{main}/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/>'
+            "</Relationships>",
+        )
+        archive.writestr(
+            "xl/worksheets/sheet1.xml",
+            f'<worksheet xmlns="{main}/spreadsheetml/2006/main"><sheetData>{sheet}</sheetData>'
+            "</worksheet>",
+        )
+    return path
+
+
+def test_a_table_may_begin_anywhere_in_its_sheet(tmp_path: Path) -> None:
+    cells = {"B3": "name", "C3": "town", "B4": "ann", "C4": "Ulm", "B5": "bob", "C5": "Bonn"}
+
+    table = read_table(_workbook(tmp_path / "a.xlsx", cells))
+
+    assert table.to_dict("list") == {"name": ["ann", "bob"], "town": ["Ulm", "Bonn"]}
+
+
+def test_a_sheet_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
+    path = _workbook(tmp_path / "a.xlsx", {"A1": "name", "XFD1048576": "far"})
+
+    with pytest.raises(errors.ArchiveError, match="1,048,576 rows and 16,384 columns"):
+        read_table(path)
