@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
@@ -17,11 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+from pydantic import SecretStr
 
 from infra.database.engine import open_database
 from infra.ports import find_free
 from infra.provenance import ROOT
-from infra.settings import Settings, TrackingSettings, get_settings
+from infra.settings import S3Storage, Settings, TrackingSettings, get_settings
 from infra.storage.local import LocalStore
 from infra.tracking import Tracking
 from tasks.tabular.inference import infer_file
@@ -36,6 +38,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("shared")  # the machine is shared: slow is not wrong
 
+S3 = ROOT / "infra" / "local" / "s3.sh"
 ADULT = ROOT / "infra" / "local" / "data" / "adult.csv.gz"
 
 
@@ -140,3 +143,26 @@ def prefect_api() -> Iterator[None]:
 def _prefect_where_marked(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("prefect"):
         request.getfixturevalue("prefect_api")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 server: Ceph's gateway from Debian's packages, where they are installed."""
+    if any(shutil.which(each) is None for each in ("radosgw", "ceph-mon", "ceph-osd")):
+        pytest.skip("no S3 server: install Debian's radosgw, ceph-mon and ceph-osd")
+    folder = tmp_path_factory.mktemp("s3")
+    port = find_free(22000, 22900)
+    subprocess.run([S3, "start", folder, str(port)], check=True, capture_output=True)
+    yield f"127.0.0.1:{port}"
+    subprocess.run([S3, "stop", folder], check=True)
+
+
+@pytest.fixture
+def s3(s3_endpoint: str) -> S3Storage:
+    return S3Storage(
+        bucket=f"test-{uuid4().hex[:12]}",
+        endpoint=s3_endpoint,
+        secure=False,
+        access_key=SecretStr("millrace"),
+        secret_key=SecretStr("millrace-secret"),
+    )

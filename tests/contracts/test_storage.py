@@ -151,6 +151,13 @@ class TestS3Store(ArtifactStoreContract):
     def store(self, s3: S3Storage) -> ArtifactStore:
         return open_store(s3)
 
+    def test_reading_elsewhere_makes_no_bucket(self, s3: S3Storage) -> None:
+        absent = s3.model_copy(update={"bucket": f"{s3.bucket}-typo", "create": False})
+
+        for _ in range(2):
+            with pytest.raises(ArtifactNotFoundError):
+                open_store(absent)
+
     def test_a_wrong_secret_is_refused(self, s3: S3Storage) -> None:
         with pytest.raises(
             ServiceUnavailableError, match=r"SignatureDoesNotMatch|AccessDenied|403"
@@ -162,3 +169,16 @@ class TestS3Store(ArtifactStoreContract):
 
         with pytest.raises(ServiceUnavailableError):
             open_store(away)
+
+
+@pytest.mark.services
+class TestS3StoreInAFolder(ArtifactStoreContract):
+    @pytest.fixture
+    def store(self, s3: S3Storage) -> ArtifactStore:
+        return open_store(s3.model_copy(update={"prefix": "team/millrace/"}))
+
+    def test_folders_of_a_bucket_are_apart(self, s3: S3Storage, store: ArtifactStore) -> None:
+        store.write("a", b"content")
+
+        assert not open_store(s3).exists("a")
+        assert list(open_store(s3).keys()) == ["team/millrace/a"]

@@ -26,14 +26,12 @@ from infra.settings import S3Storage, Settings, SourceSettings, StackSettings
 from infra.sources.sql import _ROWS
 from infra.storage import open_store
 from tasks.tabular.reading import ReadOptions, read_table
-from tests.contracts import conftest as contracts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     Fetch = Callable[..., Path]
 
-s3_endpoint, s3 = contracts.s3_endpoint, contracts.s3
 
 TOKEN = {"kaggle_username": "somebody", "kaggle_key": "hush-key"}
 BASIC = "Basic c29tZWJvZHk6aHVzaC1rZXk="
