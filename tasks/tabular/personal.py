@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -12,8 +13,11 @@ if TYPE_CHECKING:
 
 Policy = Literal["drop", "redact", "hash", "token", "generalise"]
 
-SUSPICIOUS = re.compile(r"@|(?:\d[ .()/-]?){7}|[A-Z]{2}\d{2}")
+SUSPICIOUS = re.compile(r"@|(?:\d[ .()/-]?){7}|[A-Za-z]{2}\d{2}")
 """What a text has that holds one of the kinds that are looked for inside texts."""
+
+_AROUND = 100
+"""Characters before and after a mark that are looked at: patterns take long over long texts."""
 
 _MIN_SCORE = 0.4
 """Presidio's score from which a pattern says something by itself."""
@@ -60,7 +64,7 @@ KINDS = (
         "credit_card",
         "redact",
         ("CreditCardRecognizer",),
-        names=r".*(?:card_?(?:no|num|number)|credit_?card|cc_?(?:no|num|number)|pan)",
+        names=r".*(?:card_?(?:no|num|number)|credit_?card|cc_?(?:no|num|number))|(?:.*_)?pan",
         plausible=_DIGITS.format(13),
         inside=True,
     ),
@@ -132,7 +136,7 @@ KINDS = (
         "hash",
         ("PhoneRecognizer",),
         strength=0.85,
-        names=r".*(?:phone|mobile|cell|fax|telephone|msisdn)(?:_?(?:no|num|number|\d))?",
+        names=r"(?:.*(?:phone|mobile)|(?:.*_)?(?:cell|fax|msisdn))(?:_?(?:no|num|number|\d))?",
         plausible=_DIGITS.format(7),
         inside=True,
     ),
@@ -217,7 +221,7 @@ def is_named(kind: Kind, column: str) -> bool:
 
 def is_plausible(kind: Kind, value: str) -> bool:
     """Whether a value could be of the kind: what a telling name needs to be believed."""
-    return re.fullmatch(kind.plausible, value) is not None
+    return re.fullmatch(kind.plausible, value, re.DOTALL) is not None
 
 
 def spans(kind: Kind, text: str) -> list[tuple[int, int]]:
@@ -234,17 +238,44 @@ def spans(kind: Kind, text: str) -> list[tuple[int, int]]:
     ]
 
 
+def parts(text: str, most: int) -> list[tuple[int, str]]:
+    """Return where in a text something looks like personal data, and what is around it."""
+    marks = islice(SUSPICIOUS.finditer(text), most)
+    return [
+        (start := max(0, mark.start() - _AROUND), text[start : mark.end() + _AROUND])
+        for mark in marks
+    ]
+
+
+def spans_inside(text: str) -> list[tuple[int, int, str]]:
+    """Return where personal data stands within a text, and its kind, in order and apart."""
+    found = sorted(
+        (offset + start, offset + end, kind.name)
+        for offset, part in parts(text, len(text))
+        for kind in KINDS
+        if kind.inside
+        for start, end in spans(kind, part.upper() if kind.name == "iban" else part)
+    )
+    apart: list[tuple[int, int, str]] = []
+    for start, end, kind in found:
+        if apart and start < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]), apart[-1][2])
+        else:
+            apart.append((start, end, kind))
+    return apart
+
+
 def is_one(kind: Kind, value: str) -> bool:
     """Whether a value is of the kind and little else."""
     text = value.upper() if kind.name == "iban" else value
     return any(end - start >= _COVERED * len(value) for start, end in spans(kind, text))
 
 
-_PLAIN_DIGITS = re.compile(r"[1-9]\d*")
+_PLAIN_DIGITS = re.compile(r"[1-9]\d*(?:[.,]\d{1,2})?")
 
 
 def _is_written(kind: Kind, text: str) -> bool:
-    """Refuse bare digits as telephone numbers: counters and points in time look the same."""
+    """Refuse bare digits and amounts as telephone numbers: counters and prices look the same."""
     return kind.name != "phone" or _PLAIN_DIGITS.fullmatch(text) is None
 
 

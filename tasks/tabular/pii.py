@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from importlib.util import find_spec
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,8 +35,11 @@ _MOST = 0.5
 _LONG = 1_000
 """Characters of a value that are looked at: patterns take long over long texts."""
 
-_MARKS, _AROUND = 5, 100
-"""Places of a text that are looked at, with so many characters before and after."""
+_SURE = 0.05
+"""Share of texts in which a language model must see a person: it sees some in products too."""
+
+_MARKS = 5
+"""Places of a text that are looked at."""
 
 _RARE, _TIMES = 0.002, 2
 """Share, and number, of longer texts with personal data inside from which their column counts:
@@ -109,7 +110,7 @@ def find(
     """
     with pq.ParquetFile(path) as file:
         frame = even_rows(file)
-    model = language_model if language_model and find_spec(language_model) else None
+    model = language_model if language_model and _is_installed(language_model) else None
     findings = []
     for name in frame.columns:
         found = find_in_column(str(name), frame[name], _names_by(model) if model else None)
@@ -137,7 +138,8 @@ def find_in_column(
         return None
     named = next((kind for kind in KINDS if personal.is_named(kind, name)), None)
     if types.is_float_dtype(values.dtype) and any("." in each for each in distinct):
-        return _by_name(name, named, distinct)  # no decimal is a number of somebody's
+        # no decimal is a number of somebody's, but two may be where somebody lives
+        return _by_name(name, personal.BY_NAME["location"], distinct) if _is_place(name) else None
     found = [_by_values(name, kind, distinct, named) for kind in KINDS if kind.recognisers]
     candidates = [each for each in found if each is not None]
     if not candidates:
@@ -151,6 +153,10 @@ def find_in_column(
             if each is not None
         ]
     return max(candidates, key=lambda each: each.confidence, default=None)
+
+
+def _is_place(name: str) -> bool:
+    return personal.is_named(personal.BY_NAME["location"], name)
 
 
 def _texts(values: pd.Series[Any]) -> list[str]:
@@ -202,7 +208,7 @@ def _by_language(name: str, distinct: list[str], has_name: Namer | None) -> Find
         return None
     looked = _spread([each for each in distinct if any(map(str.isalpha, each))], _LOOK)
     hits = sum(map(has_name, looked))
-    if hits < max(_TIMES, _RARE * len(looked)):
+    if hits < max(_TIMES, _SURE * len(looked)):
         return None
     share = hits / len(looked)
     by: By = "values" if share >= _MOST else "texts"
@@ -218,22 +224,26 @@ def _inside(name: str, texts: list[str]) -> Finding | None:
     best: Finding | None = None
     for kind in (each for each in KINDS if each.inside):
         looked = _spread(suspects, _LOOK)
-        found = sum(any(personal.spans(kind, part) for part in _parts(each)) for each in looked)
+        found = sum(_holds(kind, each) for each in looked)
         hits = found * len(suspects) / len(looked)
         if hits >= wanted and (best is None or hits / len(texts) > best.share):
             best = _finding(name, kind, 0.8 * kind.strength, hits / len(texts), "texts")
     return best
 
 
-def _parts(text: str) -> list[str]:
-    """Return the surroundings of what looks like personal data in a text."""
-    marks = islice(personal.SUSPICIOUS.finditer(text), _MARKS)
-    return [text[max(0, mark.start() - _AROUND) : mark.end() + _AROUND] for mark in marks]
+def _holds(kind: Kind, text: str) -> bool:
+    return any(personal.spans(kind, part) for _, part in personal.parts(text, _MARKS))
 
 
 def _finding(column: str, kind: Kind, confidence: float, share: float, by: By) -> Finding:
     policy: Policy = "redact" if by == "texts" else kind.policy
     return Finding(column, kind.name, round(confidence, 3), round(share, 4), by, policy)
+
+
+def _is_installed(model: str) -> bool:
+    from spacy.util import is_package  # noqa: PLC0415 - only where a model is named
+
+    return bool(is_package(model))
 
 
 @cache

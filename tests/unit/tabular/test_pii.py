@@ -297,3 +297,21 @@ def test_a_sample_spans_all_batches_of_a_long_file() -> None:
     sample = even_rows(pq.ParquetFile(file), 5)
 
     assert sample["row"].tolist() == [0, 50_000, 100_000, 150_000, 200_000]
+
+
+@pytest.mark.parametrize("name", ["time_span", "battery_cell", "fax", "ip", "ssn", "license"])
+def test_decimals_are_not_believed_by_name(name: str, rng: np.random.Generator) -> None:
+    assert find_in_column(name, pd.Series(rng.random(500))) is None
+
+
+def test_an_address_may_have_several_lines() -> None:
+    values = pd.Series([f"{n} Oak Street\nFlat 3\nLeeds LS1" for n in range(50)])
+
+    assert find_in_column("address", values).kind == "postal_address"
+
+
+@pytest.mark.parametrize("model", ["json", "nope.x", "en_core_web_none"])
+def test_a_language_model_that_is_none_is_not_used(model: str, stored) -> None:
+    path, _ = stored(pd.DataFrame({"a": ["x", "y"]}))
+
+    assert not pii.find(path, language_model=model).names_looked_for
