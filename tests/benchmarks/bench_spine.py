@@ -6,6 +6,7 @@ asserted about time. `MILLRACE_BENCH_ROUNDS` sets how often each is taken (the m
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -91,14 +92,15 @@ def bench_file_to_prediction(
 
 def bench_upload(benchmark: BenchmarkFixture, running: RunningStack, tmp_path: Path) -> None:
     """Upload 200 MB while the gateway's memory is watched."""
-    path, megabytes = tmp_path / "large.csv", 200
+    path = tmp_path / "large.csv"
     with path.open("w") as file:
         file.write("a,b,c\n")
-        for n in range(megabytes):
+        for start in itertools.count(0, 50_000):
+            if file.tell() >= 200_000_000:
+                break
             file.write(
-                "".join(f"{n * 7 + m},{m / 8},text {m % 50}\n" for m in range(50_000))[: 10**6]
+                "".join(f"{n},{n / 8},text {n % 50}\n" for n in range(start, start + 50_000))
             )
-            file.write("\n")
     (gateway, *_) = next(t for name, t in running.programs().items() if name == "gateway")
     processes = [gateway, *gateway.children(recursive=True)]
 
