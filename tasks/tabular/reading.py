@@ -47,6 +47,9 @@ SUPPORTED = (*_TEXTS, *_OTHERS, *_PACKED)
 ROW_GROUP = 2**17
 """Rows of a row group of the frames that are written: the unit in which they are read again."""
 
+_GROUP_BYTES = 2**27
+"""Bytes of rows that wait to be written as one group."""
+
 
 class ReadOptions(BaseModel, frozen=True, extra="forbid"):
     """What to believe about a file instead of finding it out."""
@@ -325,19 +328,23 @@ class _Conversion:
 
 
 class _Parquet:
-    """A Parquet file in the making, cut in row groups of one size whatever the batches."""
+    """A Parquet file in the making, cut in row groups of one size whatever the batches.
+
+    Only rows so wide that a group would fill memory are cut as they come.
+    """
 
     def __init__(self, target: Path) -> None:
         self._target = target
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> None:
         self._waiting.append(batch)
         self._rows += batch.num_rows
-        if self._rows >= ROW_GROUP:
-            self._flush(whole=False)
+        self._bytes += batch.nbytes
+        if self._rows >= ROW_GROUP or self._bytes >= _GROUP_BYTES:
+            self._flush(whole=self._rows < ROW_GROUP)
 
     def _flush(self, *, whole: bool) -> None:
         if not self._waiting:
@@ -352,6 +359,7 @@ class _Parquet:
         self._writer.write_table(table.slice(0, end), row_group_size=ROW_GROUP)
         self._waiting = table.slice(end).to_batches()
         self._rows = table.num_rows - end
+        self._bytes = sum(each.nbytes for each in self._waiting)
 
     def __enter__(self) -> _Parquet:
         return self
