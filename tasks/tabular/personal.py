@@ -234,7 +234,7 @@ def spans(kind: Kind, text: str) -> list[tuple[int, int]]:
     return [
         (match.start, match.end)
         for match in matches
-        if match.score >= _MIN_SCORE and _is_written(kind, text[match.start : match.end])
+        if match.score >= _MIN_SCORE and _is_written(kind, text, match.start, match.end)
     ]
 
 
@@ -274,9 +274,13 @@ def is_one(kind: Kind, value: str) -> bool:
 _PLAIN_DIGITS = re.compile(r"[1-9]\d*(?:[.,]\d{1,2})?")
 
 
-def _is_written(kind: Kind, text: str) -> bool:
-    """Refuse bare digits and amounts as telephone numbers: counters and prices look the same."""
-    return kind.name != "phone" or _PLAIN_DIGITS.fullmatch(text) is None
+def _is_written(kind: Kind, text: str, start: int, end: int) -> bool:
+    """Refuse as telephone numbers what counters, prices and parts of identifiers look like."""
+    if kind.name != "phone":
+        return True
+    beside = text[max(0, start - 1) : start] + text[end : end + 1]
+    apart = not any(each.isalnum() or each == "-" for each in beside)
+    return apart and _PLAIN_DIGITS.fullmatch(text[start:end]) is None
 
 
 @cache
