@@ -14,7 +14,7 @@ from infra.database.routes import Route, Routes
 from infra.errors import ModelNotFoundError
 from infra.refs import ModelRef
 from infra.serving import bentos, open_servers, switching
-from infra.serving.protocol import ModelServers
+from infra.serving.protocol import MODEL_PREFIX, ModelServers
 from infra.settings import get_settings
 from infra.tracking import Tracking
 from tasks.retries import if_transient
@@ -121,7 +121,7 @@ def _sort(
 def _strays(programs: list[str], routes: dict[str, Route], busy: set[str]) -> tuple[str, ...]:
     """Return the servers no route leads to, except those of models being released now."""
     used = {route.program for route in routes.values()}
-    starting = tuple(f"model-{model}-v" for model in busy)
+    starting = tuple(f"{MODEL_PREFIX}{model}-v" for model in busy)
     return tuple(
         program for program in programs if program not in used and not program.startswith(starting)
     )

@@ -27,6 +27,7 @@ from infra.errors import (
 from infra.ports import LOOPBACK, find_free
 from infra.refs import ModelRef
 from infra.serving import bentos, open_servers, switching
+from infra.serving.protocol import MODEL_PREFIX
 from infra.settings import get_settings
 from infra.tracking import Tracking
 from tasks.retries import if_transient
@@ -101,7 +102,7 @@ def launch_server(model: ModelRef, bento: Path) -> Route:
     """Start a server for the version beside the one in use. Undone by stopping it."""
     serving = get_settings().serving
     port = find_free(serving.first_port, serving.last_port)
-    program = f"model-{model.registered_name}-v{model.version}-{port}"
+    program = f"{MODEL_PREFIX}{model.registered_name}-v{model.version}-{port}"
     active = get_transaction()
     if active is not None:  # always: a task runs in a transaction of its own
         active.set("program", program)

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+MODEL_PREFIX = "model-"
+"""What the name of every model server begins with, among the other programs of a machine."""
+
+
 class ModelServers(Protocol):
     """Named model servers; each is one process tree that answers on one address."""
 

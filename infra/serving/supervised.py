@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from infra.processes import Records
+from infra.serving.protocol import MODEL_PREFIX
 from infra.supervision import Program, Supervisor
 
 if TYPE_CHECKING:
@@ -51,8 +52,13 @@ class SupervisedServers:
         Records(self._home / "processes").remove(program)
 
     def programs(self) -> list[str]:
-        """Return the programs that have a section."""
-        return sorted(path.stem for path in self._sections.glob("[!.]*.conf"))
+        """Return the model servers that have a section, or that the supervisor still knows.
+
+        Who stops one may die before the supervisor has forgotten it.
+        """
+        sections = {path.stem for path in self._sections.glob("[!.]*.conf")}
+        known = {each.name for each in self._supervisor.states()}
+        return sorted(sections | {name for name in known if name.startswith(MODEL_PREFIX)})
 
 
 if TYPE_CHECKING:

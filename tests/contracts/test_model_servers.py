@@ -136,3 +136,15 @@ class TestSupervisedServers(ModelServersContract):
 
         wait_until(lambda: not psutil.pid_exists(before) and answers(port))
         servers.stop("one")
+
+    def test_one_that_was_stopped_and_not_forgotten_is_still_there_to_be_stopped(
+        self, servers: ModelServers, command: list[str], port: int, tmp_path: Path
+    ) -> None:
+        servers.start("model-one", command)
+        wait_until(lambda: answers(port))
+        (tmp_path / "serving" / "programs" / "model-one.conf").unlink()
+        Supervisor(tmp_path / "s.sock").stop("model-one")  # here whoever stops it dies
+
+        assert servers.programs() == ["model-one"]
+        servers.stop("model-one")
+        assert servers.programs() == []
