@@ -161,15 +161,20 @@ class Catalogue:
 
     def latest(self, project: str, name: str) -> DatasetVersion:
         """Return the newest validated version, or raise `DatasetNotFoundError`."""
-        found = self.newest(project, name)
+        found = self._one(
+            *_named(project, name), _ROWS.state == "validated", _ROWS.deleted_at.is_(None)
+        )
         if found is None:
             raise DatasetNotFoundError(f"{project}.{name}", self._known(project))
         return found
 
-    def newest(self, project: str, name: str) -> DatasetVersion | None:
-        """Return the newest validated version, if there is one."""
+    def precedent(self, project: str, name: str) -> DatasetVersion | None:
+        """Return the newest version that was not rejected, if any: its types hold for the next.
+
+        It need not be validated: an original of which a masked version is made never is.
+        """
         return self._one(
-            *_named(project, name), _ROWS.state == "validated", _ROWS.deleted_at.is_(None)
+            *_named(project, name), _ROWS.state != "rejected", _ROWS.deleted_at.is_(None)
         )
 
     def versions(

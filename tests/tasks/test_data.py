@@ -254,6 +254,18 @@ def test_a_masked_version_is_what_is_trusted(
     fit_candidates(masked, request)
 
 
+def test_types_hold_for_versions_that_are_only_masked(
+    platform: Settings, people_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_PRIVACY__KEY", "a key of sixteen bytes")
+    get_settings.cache_clear()
+    prepare_dataset(str(people_csv), personal_data="mask")
+    PEOPLE.assign(age="old").to_csv(people_csv, index=False)
+
+    with pytest.raises(MistypedValueError, match="'age'"):
+        prepare_dataset(str(people_csv), personal_data="mask")
+
+
 def test_training_on_personal_data_is_refused_or_recorded(
     platform: Settings, tracking: Tracking, people_csv: Path
 ) -> None:
