@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ _DTYPES = {
     "numeric": "float64",
     "boolean": "float64",
     "categorical": "object",
-    "datetime": "datetime64[ns, UTC]",
+    "datetime": "datetime64[us, UTC]",
 }
 
 
@@ -106,7 +106,8 @@ def _truth(value: JsonValue) -> float:
 def _instant(value: JsonValue) -> datetime:
     if not isinstance(value, str):
         raise TypeError
-    return pd.to_datetime(datetime.fromisoformat(value), utc=True)
+    moment = datetime.fromisoformat(value)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 _TRUTHS = {"true": 1.0, "1": 1.0, "1.0": 1.0, "false": 0.0, "0": 0.0, "0.0": 0.0}
