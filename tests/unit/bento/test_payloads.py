@@ -61,7 +61,8 @@ def test_a_number_may_be_written_as_text(age: object) -> None:
         ({"member": "perhaps"}, r"rows\[0\].member"),
         ({"born": "yesterday"}, r"rows\[0\].born"),
         ({"born": 5}, r"rows\[0\].born"),
-        ({"born": "0001-01-01"}, r"rows\[0\].born"),
+        ({"born": "0000-01-01"}, r"rows\[0\].born"),
+        ({"born": "9999-12-31T23:00:00-05:00"}, r"rows\[0\].born"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_place(changed: dict, says: str) -> None:
