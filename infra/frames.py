@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from infra.storage.protocol import ArtifactStore
-
-
-def write_frame(store: ArtifactStore, frame: pd.DataFrame) -> str:
-    """Keep `frame` and return the SHA-256 of its Parquet bytes, its address in the store."""
-    buffer = io.BytesIO()
-    table = pa.Table.from_pandas(frame, preserve_index=False)
-    pq.write_table(table, buffer, compression="zstd")
-    return write_blob(store, "frames", buffer.getvalue())
 
 
 def read_frame(
@@ -77,14 +68,6 @@ def read_page(store: ArtifactStore, digest: str, offset: int, limit: int) -> tup
                 )
             start += rows
         return pa.concat_tables(parts) if parts else file.schema_arrow.empty_table(), start
-
-
-def write_blob(store: ArtifactStore, kind: str, content: bytes) -> str:
-    """Keep `content` under its SHA-256 below `kind` and return the digest; twice is once."""
-    digest = hashlib.sha256(content).hexdigest()
-    if not store.exists(f"{kind}/{digest}"):
-        store.write(f"{kind}/{digest}", content)
-    return digest
 
 
 def move_blob(store: ArtifactStore, kind: str, path: Path, digest: str | None = None) -> str:

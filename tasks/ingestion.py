@@ -81,7 +81,7 @@ def ingest_dataset(
     settings = get_settings()
     sources.check(source)
     catalogue, store = Catalogue(open_database(settings.database)), open_store(settings.storage)
-    known = None if options and options.infer_again else catalogue.precedent(project, name)
+    known = catalogue.precedent(project, name)
     with _staging(settings) as folder, ThreadPoolExecutor(1) as beside:
         inbox = folder / "inbox"  # of its own: the file may be called like one of ours
         inbox.mkdir()

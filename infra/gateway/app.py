@@ -45,20 +45,14 @@ def create_app(settings: Settings) -> FastAPI:
         async with httpx.AsyncClient(timeout=timeout, limits=limits) as client:
             table = RoutingTable(Routes(open_database(settings.database)))
             orchestrator = Orchestrator(settings.orchestrator)
+            catalogue = Catalogue(open_database(settings.database))
             app.state.parts = Parts(
-                settings.gateway,
-                table,
-                orchestrator,
-                GatewayMetrics(),
-                client,
-                Catalogue(open_database(settings.database)),
-                settings,
+                settings, table, orchestrator, GatewayMetrics(), client, catalogue
             )
-            store = open_store(settings.storage)
-            await asyncio.to_thread(datasets.forget_abandoned_uploads, store)
             background = [
                 asyncio.create_task(_refresh(table, settings.gateway.refresh_seconds)),
                 asyncio.create_task(_announce(orchestrator)),
+                asyncio.create_task(_tidy(settings)),
             ]
             yield
             for each in background:
@@ -100,6 +94,15 @@ async def _refresh(table: RoutingTable, seconds: float) -> None:
         except ServiceUnavailableError as error:
             _LOGGER.warning("routes are kept as they were: %s", error)
         await asyncio.sleep(seconds)
+
+
+async def _tidy(settings: Settings) -> None:
+    """Forget old uploads, beside the start: predictions need no store."""
+    try:
+        store = await asyncio.to_thread(open_store, settings.storage)
+        await asyncio.to_thread(datasets.forget_abandoned_uploads, store)
+    except ServiceUnavailableError as error:
+        _LOGGER.warning("abandoned uploads stay for now: %s", error)
 
 
 async def _announce(orchestrator: Orchestrator) -> None:

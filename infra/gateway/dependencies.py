@@ -29,15 +29,19 @@ _REMEMBERED = 10_000
 class Parts:
     """Everything a request may need; `delivered` remembers webhook deliveries, oldest first."""
 
-    settings: GatewaySettings
+    platform: Settings
     table: RoutingTable
     orchestrator: Orchestrator
     metrics: GatewayMetrics
     client: httpx.AsyncClient
     catalogue: Catalogue
-    platform: Settings
     delivered: dict[str, None] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def settings(self) -> GatewaySettings:
+        """The gateway's own settings."""
+        return self.platform.gateway
 
     def remember(self, delivery: str) -> None:
         """Note a delivery that was dealt with."""

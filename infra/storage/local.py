@@ -54,7 +54,8 @@ class LocalStore:
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the paths of all finished files that start with `prefix`."""
-        files = (path for path in self._root.rglob("*") if path.is_file())
+        within = self._root / prefix.rpartition("/")[0]  # not all the store for a folder of it
+        files = (path for path in within.rglob("*") if path.is_file())
         keys = (path.relative_to(self._root).as_posix() for path in files)
         yield from sorted(key for key in keys if key.startswith(prefix) and _DRAFT not in key)
 

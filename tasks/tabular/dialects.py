@@ -83,7 +83,7 @@ def detect(
     EmptyTableError, EncodingError, HeaderError, MalformedTableError
         Naming the line; `source` is what they call the file.
     """
-    encoding, quotes = (
+    encoding, odd_quotes = (
         (encoding, _check(path, source, encoding)) if encoding else _encoding(path, source)
     )
     with path.open("rb") as file:
@@ -104,7 +104,7 @@ def detect(
         names = tuple(f"column_{place}" for place in range(1, len(names) + 1))
     check_names(source, names)
     return Dialect(
-        encoding, delimiter, names, int(declared is not None), header is not False, quotes % 2 == 1
+        encoding, delimiter, names, int(declared is not None), header is not False, odd_quotes
     )
 
 

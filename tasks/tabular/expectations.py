@@ -160,16 +160,18 @@ def check(
             secret = [each for each in expectations if _named(each) & set(hidden)]
             results += _validated(frame, shown, SAMPLED) + _validated(frame, secret, 0)
     failures = [
-        _failure(each, hidden=bool(_about(each) & set(hidden)))
-        for each in results
-        if not each.success
+        _failure(each, hidden=_is_about(each, hidden)) for each in results if not each.success
     ]
     if any(each.expectation == _TABLE_COLUMNS for each in failures):
         # that names the columns that are gone; their own expectations have nothing to look at
         failures = [each for each in failures if each.column in {"", *names}]
     for each in results:
-        _make_presentable(each, hidden=bool(_about(each) & set(hidden)))
+        _make_presentable(each, hidden=_is_about(each, hidden))
     return ValidationReport(len(results), tuple(failures), _page(suite.name, results))
+
+
+def _is_about(result: ExpectationValidationResult, hidden: Collection[str]) -> bool:
+    return bool(_columns(result.expectation_config.kwargs) & set(hidden))
 
 
 def _without(expectations: list[Expectation], absent: Collection[str]) -> list[Expectation]:
@@ -188,7 +190,10 @@ def _without(expectations: list[Expectation], absent: Collection[str]) -> list[E
 
 def _named(expectation: Expectation) -> set[str]:
     """Return the columns an expectation is about."""
-    kwargs = expectation.configuration.kwargs
+    return _columns(expectation.configuration.kwargs)
+
+
+def _columns(kwargs: dict[str, Any]) -> set[str]:
     named = {kwargs[key] for key in _COLUMN_KEYS if key in kwargs}
     return named | set(kwargs.get("column_list") or ())
 
@@ -293,18 +298,19 @@ def _expectations(values: pd.Series[Any], column: Column, *, shown: bool) -> lis
     present_share = float(values.notna().mean())  # a plain number, which YAML can hold
     mostly = max(0.0, present_share - NULL_MARGIN) if column.nullable else 1.0
     drafted: list[Expectation] = [e.ExpectColumnValuesToNotBeNull(column=name, mostly=mostly)]
+    if column.kind == "numeric" and len(present):
+        drafted.append(e.ExpectColumnValuesToBeInTypeList(column=name, type_list=list(_NUMBERS)))
     if column.kind == "numeric" and len(present) and shown:
         low, high = float(present.min()), float(present.max())
         margin = RANGE_MARGIN * (high - low)
-        drafted += [
-            e.ExpectColumnValuesToBeInTypeList(column=name, type_list=list(_NUMBERS)),
+        drafted.append(
             e.ExpectColumnValuesToBeBetween(
                 column=name,
                 min_value=low - margin,
                 max_value=high + margin,
                 mostly=1 - TOLERATED_SHARE,
-            ),
-        ]
+            )
+        )
     if column.kind == "datetime":
         drafted.append(e.ExpectColumnValuesToBeInTypeList(column=name, type_list=list(_DATES)))
     distinct = present.nunique()
@@ -328,13 +334,6 @@ def _is_key(column: Column, values: pd.Series[Any], distinct: int) -> bool:
         return False
     whole = pd.api.types.is_integer_dtype(values.dtype)
     return column.kind == "categorical" or (whole and _KEY.fullmatch(column.name) is not None)
-
-
-def _about(result: ExpectationValidationResult) -> set[str]:
-    kwargs = result.expectation_config.kwargs
-    return {kwargs[key] for key in _COLUMN_KEYS if key in kwargs} | set(
-        kwargs.get("column_list") or ()
-    )
 
 
 def _failure(result: ExpectationValidationResult, *, hidden: bool) -> Failure:

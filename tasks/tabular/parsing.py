@@ -9,10 +9,11 @@ nothing decides stays text. What is found does not depend on how the rows are cu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -187,74 +188,67 @@ _FIRST = datetime(1, 1, 1)
 _DAY, _MOMENT, _INSTANT = pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC")
 
 
-def _formats() -> dict[str, Format]:
-    formats = [
-        Format(TEXT, pa.string(), lambda values: values),
-        Format(
-            "whole",
-            pa.int64(),
-            _whole,
-            ("number", "comma", *(f"whole {group}" for group in _GROUPS)),
-        ),
-        Format("number", pa.float64(), _number, tuple(f"point {g}" for g in ",' "), "point"),
-        Format(
-            "comma",
-            pa.float64(),
-            partial(_grouped, group="", decimal=",", pattern=r"^-?\d+(?:,\d+)?(?:[eE][+-]?\d+)?$"),
-            tuple(f"comma {group}" for group in ".' "),
-            "comma",
-        ),
-        Format("truth", pa.bool_(), _truth),
-        Format("date", _DAY, partial(_cast, kind=_DAY), ("timestamp",)),
-        Format("timestamp", _MOMENT, partial(_cast, kind=_MOMENT)),
-        Format("instant", _INSTANT, partial(_cast, kind=_INSTANT)),
-    ]
-    signs: dict[str, Sign] = {",": "point", ".": "comma"}
-    for group, escaped in _GROUPS.items():
-        whole = rf"-?(?:[1-9]\d{{0,2}}(?:{escaped}\d{{3}})+|\d+)"
-        decimals: dict[Sign, str] = {"point": r"\.", "comma": ","}
-        allowed = [sign for sign in decimals if signs.get(group, sign) == sign]
-        formats.append(
-            Format(
-                f"whole {group}",
-                pa.int64(),
-                partial(_grouped, group=escaped, decimal="", pattern=f"^{whole}$"),
-                tuple(f"{sign} {group}" for sign in allowed),
-                signs.get(group),
-            )
-        )
-        formats += [
-            Format(
-                f"{sign} {group}",
-                pa.float64(),
-                partial(
-                    _grouped,
-                    group=escaped,
-                    decimal=decimals[sign][-1],
-                    pattern=f"^{whole}(?:{decimals[sign]}\\d+)?$",
-                ),
-                sign=sign,
-            )
-            for sign in allowed
-        ]
-    for name, pattern in _DATES.items():
-        formats += [
-            Format(
-                name,
-                _DAY,
-                partial(_date, pattern=f"^{pattern}$", kind=_DAY),
-                (f"{name} time",),
-            ),
-            Format(
-                f"{name} time",
-                _MOMENT,
-                partial(_date, pattern=f"^{pattern}{_TIME}?$", kind=_MOMENT),
-            ),
-        ]
-    return {each.name: each for each in formats}
+_PLAIN = (
+    Format(TEXT, pa.string(), lambda values: values),
+    Format(
+        "whole",
+        pa.int64(),
+        _whole,
+        ("number", "comma", *(f"whole {group}" for group in _GROUPS)),
+    ),
+    Format("number", pa.float64(), _number, tuple(f"point {g}" for g in ",' "), "point"),
+    Format(
+        "comma",
+        pa.float64(),
+        partial(_grouped, group="", decimal=",", pattern=r"^-?\d+(?:,\d+)?(?:[eE][+-]?\d+)?$"),
+        tuple(f"comma {group}" for group in ".' "),
+        "comma",
+    ),
+    Format("truth", pa.bool_(), _truth),
+    Format("date", _DAY, partial(_cast, kind=_DAY), ("timestamp",)),
+    Format("timestamp", _MOMENT, partial(_cast, kind=_MOMENT)),
+    Format("instant", _INSTANT, partial(_cast, kind=_INSTANT)),
+)
+_DECIMALS: dict[Sign, str] = {"point": r"\.", "comma": ","}
+_IMPLIED: dict[str, Sign] = {",": "point", ".": "comma"}
+"""Decimal signs that are left where a sign groups the thousands."""
 
 
-FORMATS = _formats()
+def _grouping(group: str) -> Iterator[Format]:
+    """Yield the formats of numbers whose thousands one sign groups."""
+    escaped, implied = _GROUPS[group], _IMPLIED.get(group)
+    whole = rf"-?(?:[1-9]\d{{0,2}}(?:{escaped}\d{{3}})+|\d+)"
+    signs = [sign for sign in _DECIMALS if implied in {None, sign}]
+    read = partial(_grouped, group=escaped)
+    yield Format(
+        f"whole {group}",
+        pa.int64(),
+        partial(read, decimal="", pattern=f"^{whole}$"),
+        tuple(f"{sign} {group}" for sign in signs),
+        implied,
+    )
+    for sign in signs:
+        decimal = _DECIMALS[sign]
+        pattern = f"^{whole}(?:{decimal}\\d+)?$"
+        convert = partial(read, decimal=decimal[-1], pattern=pattern)
+        yield Format(f"{sign} {group}", pa.float64(), convert, sign=sign)
+
+
+def _dating(name: str) -> Iterator[Format]:
+    """Yield the formats of dates written one way, without and with a time."""
+    day, moment = f"^{_DATES[name]}$", f"^{_DATES[name]}{_TIME}?$"
+    yield Format(name, _DAY, partial(_date, pattern=day, kind=_DAY), (f"{name} time",))
+    yield Format(f"{name} time", _MOMENT, partial(_date, pattern=moment, kind=_MOMENT))
+
+
+FORMATS = {
+    each.name: each
+    for each in chain(
+        _PLAIN,
+        chain.from_iterable(map(_grouping, _GROUPS)),
+        chain.from_iterable(map(_dating, _DATES)),
+    )
+}
 """Every format by its name, which is what a schema records."""
 
 ISO_DATES = ("date", "instant")

@@ -134,7 +134,7 @@ def profile(
     with pq.ParquetFile(path) as file, np.errstate(all="ignore"):  # what overflows is left out
         rows = file.metadata.num_rows
         sample = even_rows(file)
-        leaks = association.leaks(sample, schema, target) if target in schema.names else {}
+        leaks = association.leaks(sample, schema, target)
         for column in schema.columns:
             values = file.read(columns=[column.name]).column(0)
             done = _profiled(values, column)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
-from tasks.tabular import containers, dialects, parsing
+from tasks.tabular import containers, dialects, parsing, records
 from tasks.tabular.archives import unpack
 from tasks.tabular.errors import (
     EmptyTableError,
@@ -166,9 +166,9 @@ def _open(path: Path, source: str, options: ReadOptions, scratch: Path) -> Conte
     if suffix in {".parquet", ".pq"}:
         return containers.parquet(path, source)
     if suffix in {".jsonl", ".ndjson"}:
-        return containers.json_lines(path, source)
+        return records.json_lines(path, source)
     if suffix in {".xlsx", ".xlsm", ".xls"}:
-        return containers.workbook(path, source, options.sheet)
+        return records.workbook(path, source, options.sheet)
     if suffix in {".feather", ".arrow"}:
         return containers.arrow(path, source)
     raise UnsupportedFormatError(source, SUPPORTED)
@@ -288,8 +288,8 @@ class _Conversion:
 
     def _hold(self, name: str, values: pa.Array, start: int) -> None:
         """Refuse values that are not of the format the column is known to have."""
-        column, given = self._columns[name], self._given[name]
-        kept = parsing.resolve([replace(column)])[name]
+        given = self._given[name]
+        kept = parsing.resolve([self._columns[name]])[name]
         if FORMATS[kept].type == FORMATS[given].type or (given, kept) == ("whole", "number"):
             return
         if parsing.fit(given, values) is not None:

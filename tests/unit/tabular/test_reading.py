@@ -406,3 +406,28 @@ def test_a_sheet_that_would_fill_memory_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(errors.ArchiveError, match="1,048,576 rows and 16,384 columns"):
         read_table(path)
+
+
+@pytest.mark.parametrize("before", [0, 60_000])
+def test_a_long_value_may_come_at_any_place(
+    tmp_path: Path, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.tabular.containers._BLOCK", 2**16)
+    rows = "".join(f"{n},short\n" for n in range(before))
+    path = write(tmp_path, f"n,text\n{rows}{before},{'x' * 2**18}\n{before + 1},end\n")
+
+    table = read_table(path)
+
+    assert table["n"].tolist() == [*range(before + 2)]
+    assert len(table["text"][before]) == 2**18
+
+
+def test_a_row_that_is_too_long_is_refused_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.tabular.containers._BLOCK", 2**12)
+    monkeypatch.setattr("tasks.tabular.containers._LONGEST", 2**14)
+    rows = "".join(f"{n},short\n" for n in range(5_000))
+
+    with pytest.raises(errors.MalformedTableError, match="row that ends on line 5002 is longer"):
+        read_table(write(tmp_path, f"n,text\n{rows}1,{'x' * 2**17}\n2,end\n"))
