@@ -1,6 +1,6 @@
 # One vocabulary for people, hooks and CI. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status doctor env test check format bench clean hooks
+.PHONY: help demo up down status doctor env torch test check format bench clean hooks
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,7 +30,9 @@ doctor: $(VENV)/.installed ## what is wrong and what to do
 env: $(VENV)/.installed ## variables of the running stack: eval "$$(make -s env)"
 	@$(BIN)/python -m infra.local env
 
-test: $(VENV)/.developed ## all tests
+torch: $(VENV)/.torched ## PyTorch, for the autoencoder of rare classes
+
+test: $(VENV)/.developed $(VENV)/.torched ## all tests
 	@$(BIN)/python -m pytest
 
 check: $(VENV)/.developed ## style, types, import contracts
@@ -43,7 +45,7 @@ format: $(VENV)/.developed ## bring the code into shape
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.developed ## measure what the README claims
+bench: $(VENV)/.developed $(VENV)/.torched ## measure what the README claims
 	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-json=.millrace-bench.json -s
 
 hooks: $(VENV)/.developed ## have git run `make check` before every commit
@@ -57,6 +59,13 @@ $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; set PYTHON to a Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+
+# a CPU build is taken from PIP_FIND_LINKS where there is one; elsewhere the registry's comes
+# with CUDA. What it needs is held to the versions of its own lock (docs/adr/0003).
+$(VENV)/.torched: requirements-torch.lock $(VENV)/.installed
+	@echo "installing PyTorch"
+	@UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements-torch.lock torch
+	@touch $@
 
 # the lock names every package, so nothing is resolved here
 $(VENV)/.installed: requirements.lock | $(BIN)/uv

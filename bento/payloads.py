@@ -35,6 +35,16 @@ class RowError(ValueError):
     """A row cannot be scored; the message names the place in the request and the remedy."""
 
 
+def decide(scores: Sequence[float], threshold: float) -> int:
+    """Return the place of the class that probabilities mean.
+
+    `threshold` is the probability of the second of two classes from which it is that one.
+    """
+    if len(scores) == 2 and threshold != 0.5:  # noqa: PLR2004 - where a half is the greatest's tie
+        return int(scores[1] >= threshold)
+    return max(range(len(scores)), key=scores.__getitem__)
+
+
 def read_rows(
     rows: Sequence[dict[str, JsonValue]], columns: Sequence[dict[str, Any]]
 ) -> pd.DataFrame:
@@ -69,6 +79,7 @@ _DTYPES = {
     "numeric": "float64",
     "boolean": "float64",
     "categorical": "object",
+    "text": "object",
     "datetime": "datetime64[us, UTC]",
 }
 
@@ -86,7 +97,7 @@ def _value(row: dict[str, JsonValue], column: dict[str, Any], place: int) -> Any
         )
     try:
         return _READERS[column["kind"]](value)
-    except (ValueError, TypeError, KeyError, OverflowError):
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
         raise RowError(f"rows[{place}].{name}: {value!r} is no {column['kind']} value") from None
 
 
@@ -104,8 +115,11 @@ def _truth(value: JsonValue) -> float:
 
 
 def _instant(value: JsonValue) -> datetime:
-    if not isinstance(value, str):
+    """Read ISO 8601, in UTC where it names no zone, or Unix seconds."""
+    if isinstance(value, bool):
         raise TypeError
+    if not isinstance(value, str):
+        return datetime.fromtimestamp(_number(value), UTC)
     moment = datetime.fromisoformat(value)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
@@ -116,5 +130,6 @@ _READERS = {
     "numeric": _number,
     "boolean": _truth,
     "categorical": str,
+    "text": str,
     "datetime": _instant,
 }

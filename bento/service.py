@@ -17,7 +17,7 @@ import bentoml
 import cloudpickle
 import numpy as np
 from bentoml.exceptions import BentoMLException
-from payloads import JsonValue, Prediction, PredictionResponse, RowError, read_rows
+from payloads import JsonValue, Prediction, PredictionResponse, RowError, decide, read_rows
 from pydantic import Field
 
 HERE = Path(__file__).parent
@@ -45,6 +45,7 @@ class TabularModel:
             self._model = cloudpickle.load(stream)
         self._columns = MANIFEST["schema"]["columns"]
         self._classes = MANIFEST["problem"]["classes"]
+        self._threshold = float(MANIFEST.get("threshold", 0.5))
         self.predict(rows=EXAMPLE)  # warm: the first caller does not wait for lazy imports
 
     @bentoml.api(route="/predict")
@@ -74,7 +75,7 @@ class TabularModel:
         names = [str(label) for label in self._classes]
         return [
             Prediction(
-                prediction=self._classes[int(row.argmax())],
+                prediction=self._classes[decide(row, self._threshold)],
                 probabilities=dict(zip(names, row.tolist(), strict=True)),
             )
             for row in scores

@@ -13,6 +13,8 @@
   + DatasetDeletedError
   + DatasetRejectedError
   + PersonalDataError
+  + PoolUnservedError
+  + RunFailedError
   + PreparationError
   + DatasetNameError
   + ModelNotFoundError
@@ -165,6 +167,39 @@ class PersonalDataError(PlatformError):
             "mask it with `mask_dataset`, or set `allow_personal_data`, which is recorded "
             "with the model"
         )
+
+
+class PoolUnservedError(PlatformError):
+    """A run asks for a work pool that nobody serves."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, pool: str, waited: float) -> None:
+        super().__init__(pool, waited)
+        self.pool = pool
+        self.waited = waited
+
+    def __str__(self) -> str:
+        return (
+            f"augment: no worker has served the pool {self.pool!r} for {self.waited:.0f} s; start "
+            f"one with `prefect worker start --pool {self.pool}`, or let the run fall back with "
+            "`prefer`"
+        )
+
+
+class RunFailedError(PlatformError):
+    """A run that another run started did not complete."""
+
+    status = HTTPStatus.BAD_GATEWAY
+
+    def __init__(self, deployment: str, run: str, reason: str) -> None:
+        super().__init__(deployment, run, reason)
+        self.deployment = deployment
+        self.run = run
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"run {self.run!r} of {self.deployment} ended without success: {self.reason}"
 
 
 class SourceError(PlatformError):

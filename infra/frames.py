@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
     from infra.storage.protocol import ArtifactStore
+
+
+Made = TypeVar("Made")
 
 
 def read_frame(
@@ -76,6 +80,14 @@ def move_blob(store: ArtifactStore, kind: str, path: Path, digest: str | None = 
     if not store.exists(f"{kind}/{digest}"):
         store.move_file(f"{kind}/{digest}", path)
     return digest
+
+
+def keep_made(store: ArtifactStore, kind: str, write: Callable[[Path], Made]) -> tuple[str, Made]:
+    """Have a file written and keep it as a blob; return its digest and what `write` returned."""
+    with tempfile.TemporaryDirectory(prefix="millrace-made-") as folder:
+        path = Path(folder) / kind
+        made = write(path)
+        return move_blob(store, kind, path), made
 
 
 def digest_of(path: Path) -> str:

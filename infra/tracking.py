@@ -118,10 +118,14 @@ class Tracking:
             self._client.log_artifact(run_id, str(frame), str(Path(_SPLIT).parent))
             self._client.log_text(run_id, json.dumps(evidence), _EVIDENCE)
 
+    def log_text(self, run_id: str, text: str, path: str) -> None:
+        """Keep a text with the run."""
+        with _errors(f"run {run_id}"):
+            self._client.log_text(run_id, text, path)
+
     def log_table(self, run_id: str, rows: Sequence[Mapping[str, Any]], path: str) -> None:
         """Keep JSON rows with the run."""
-        with _errors(f"run {run_id}"):
-            self._client.log_text(run_id, json.dumps(list(rows), indent=1), path)
+        self.log_text(run_id, json.dumps(list(rows), indent=1), path)
 
     def log_model(
         self,

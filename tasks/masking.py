@@ -115,17 +115,13 @@ def _derived(
     version: DatasetVersion, digest: str, schema: dict[str, object], masks: dict[str, Mask]
 ) -> DatasetEntry:
     said = ", ".join(f"{name}: {mask.policy}" for name, mask in sorted(masks.items()))
-    return DatasetEntry(
-        source=f"masked from {version.ref}",
-        source_digest=digest,
-        frame_digest=digest,
-        schema=schema,
+    return DatasetEntry.derived(
+        version,
+        "masked from",
+        digest,
+        schema,
         rows=version.entry.rows,
-        owner=version.entry.owner,
-        description=version.entry.description,
-        tags=version.entry.tags,
         notes=(f"masked: {said}",),
-        parents=(version.ref,),
     )
 
 

@@ -17,7 +17,7 @@ from infra.settings import get_settings
 from infra.storage import open_store
 from tasks.retries import if_transient
 from tasks.tabular import profiling, reports
-from tasks.tabular.pii import PersonalDataReport
+from tasks.tabular.pii import unmasked
 from tasks.tabular.schema import Schema
 
 
@@ -41,8 +41,7 @@ def profile_dataset(dataset: DatasetRef, target: str | None = None) -> profiling
     settings = get_settings()
     catalogue, store = Catalogue(open_database(settings.database)), open_store(settings.storage)
     version = catalogue.get(dataset)
-    findings = version.findings
-    hidden = PersonalDataReport.from_json(findings).unmasked if findings is not None else ()
+    hidden = unmasked(version.findings)
     with opened_frame(store, version.frame_digest) as path:
         report = profiling.profile(path, Schema.from_json(version.schema), target, hidden)
     page = reports.profile_page(

@@ -139,8 +139,14 @@ def _compare(
         against = comparison.constant_scores(training_y, len(y), len(problem.classes))
     else:
         against = predict_scores(tracking.load_model(tracking.uri(rival)), holdout, problem)
-    metric = METRICS[evidence.metric]
-    return comparison.compare(metric, y, scores, against, seed=evidence.seed)
+    return comparison.compare(
+        METRICS[evidence.metric],
+        y,
+        scores,
+        against,
+        seed=evidence.seed,
+        thresholds=(evidence.threshold, other.threshold if champion is not None else 0.5),
+    )
 
 
 def _rows(

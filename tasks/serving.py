@@ -80,6 +80,7 @@ def build_bento(model: ModelRef) -> Path:
         "run_id": run_id,
         "schema": evidence["schema"],
         "problem": evidence["problem"],
+        "threshold": evidence.get("threshold", 0.5),
         "sample": evidence["sample"][:2],
     }
     with TemporaryDirectory() as folder:

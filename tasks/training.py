@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, Field
+from sklearn.pipeline import Pipeline
 
 from infra.database.catalogue import Catalogue, DatasetVersion
 from infra.database.engine import open_database
@@ -24,12 +26,26 @@ from infra.settings import get_settings
 from infra.storage import open_store
 from infra.tracking import Tracking
 from tasks.retries import if_transient
-from tasks.tabular import leaderboard, packing, problem, search, splitting
+from tasks.tabular import (
+    balancing,
+    derivation,
+    diagram,
+    leaderboard,
+    packing,
+    problem,
+    search,
+    splitting,
+)
 from tasks.tabular.evidence import SAMPLE_ROWS, Evidence, json_rows
+from tasks.tabular.features import carried, usable
+from tasks.tabular.fitting import require_separate, threshold_of
 from tasks.tabular.learners import LearnerName, predict_scores, select
 from tasks.tabular.metrics import MetricName, choose, evaluate
-from tasks.tabular.pii import PersonalDataReport
+from tasks.tabular.pii import unmasked
+from tasks.tabular.resampling import Method
 from tasks.tabular.schema import Schema, conform
+from tasks.tabular.spec import PipelineSpec
+from tasks.tabular.splitting import SplitPolicy
 
 
 class TrainingRequest(BaseModel, frozen=True):
@@ -49,6 +65,20 @@ class TrainingRequest(BaseModel, frozen=True):
     )
     learners: tuple[LearnerName, ...] = Field(
         default=(), title="Learners", description="Only these; all if empty"
+    )
+    preparation: PipelineSpec | None = Field(
+        default=None,
+        title="Preparation",
+        description="Steps from raw columns to features; the learner's usual if empty",
+    )
+    split: SplitPolicy = Field(
+        default=SplitPolicy(), title="Split", description="Which rows judge the model"
+    )
+    balancing: Literal["auto"] | Method = Field(
+        default="auto",
+        title="Rare classes",
+        description="Tried in cross-validation and used only where it beats doing nothing; "
+        "auto tries the usual where a class is rare and the metric can gain",
     )
     allow_personal_data: bool = Field(
         default=False,
@@ -112,7 +142,10 @@ def fit_candidates(dataset: DatasetRef, request: TrainingRequest) -> TrainingRep
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """The training task, and the holdout it is judged on afterwards."""
+    """The training task, and the holdout it is judged on afterwards.
+
+    `split` is a table of all rows with a target: their part, and the fold they validate.
+    """
 
     task: search.Task
     holdout: pd.DataFrame
@@ -123,23 +156,34 @@ class _Work:
 def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _Work:
     goal = problem.identify(frame, request.target)
     frame = frame.dropna(subset=[request.target])
-    features = schema.features(request.target)
+    policy = derivation.policy_for(frame, request.split)
+    features = usable(schema, request.target, request.preparation, policy.hidden)
     y = frame[request.target].infer_objects()  # truth values that had gaps are plain ones now
-    training, holdout = splitting.hold_out(y, goal, seed=request.seed)
-    part = np.full(len(frame), "training", dtype=object)
-    part[holdout] = "holdout"
-    rows = conform(frame, features)  # once, not once a candidate
+    keys = splitting.keys_of(frame, policy)
+    parts = splitting.split(y, goal, seed=request.seed, policy=policy, keys=keys)
+    # once, not once a candidate
+    rows = conform(frame, carried(schema, request.target, request.preparation, features))
+    metric = choose(goal, request.metric)
     task_ = search.Task(
-        rows=rows.iloc[training],
-        y=y.iloc[training],
+        rows=rows.iloc[parts.training],
+        y=y.iloc[parts.training],
         problem=goal,
         schema=features,
-        metric=choose(goal, request.metric),
+        metric=metric,
         seed=request.seed,
         threads=os.cpu_count() or 1,
+        folds=tuple(parts.folds),
+        spec=request.preparation,
+        balancings=balancing.candidates(
+            request.balancing, y.iloc[parts.training], goal, metric.name
+        ),
     )
-    split = pd.DataFrame({"row": frame.index, "part": part})
-    return _Work(task_, frame.iloc[holdout][list(features.names)], y.iloc[holdout], split)
+    return _Work(
+        task_,
+        frame.iloc[parts.holdout][list(features.names)],
+        y.iloc[parts.holdout],
+        parts.table(frame.index),
+    )
 
 
 def _keep(
@@ -148,7 +192,10 @@ def _keep(
     """Judge the model on the holdout and log it with everything that can prove it later."""
     task_ = work.task
     scores = predict_scores(found.model, work.holdout, task_.problem)
-    holdout_score = evaluate(task_.metric, task_.problem.encode(work.holdout_y), scores)
+    threshold = threshold_of(found.model)
+    codes = task_.problem.encode(work.holdout_y)
+    holdout_score = evaluate(task_.metric, codes, scores, threshold)
+    split = _proven(work.split, found)
     sample = slice(0, SAMPLE_ROWS)
     evidence = Evidence(
         dataset=dataset.model_dump(),
@@ -159,6 +206,7 @@ def _keep(
         seed=task_.seed,
         sample=json_rows(work.holdout.iloc[sample]),
         scores=scores[sample].tolist(),
+        threshold=threshold,
     )
     board = leaderboard.rank(task_.metric.name, found.candidates)
     tracking.log_metrics(
@@ -166,16 +214,18 @@ def _keep(
         {f"holdout_{task_.metric.name}": holdout_score, "validation_score": found.best.score},
     )
     tracking.log_table(run_id, board.to_json(), "leaderboard.json")
-    tracking.log_evidence(run_id, evidence.to_json(), work.split)
+    if found.balancing is not None:
+        tracking.log_text(run_id, json.dumps(found.balancing.to_json(), indent=1), "balancing.json")
+        _tell_balancing(found.balancing)
+    tracking.log_evidence(run_id, evidence.to_json(), split)
+    _keep_preparation(tracking, run_id, found.model, task_)
     with packing.own_code(ROOT / "tasks") as code:
         uri = tracking.log_model(
             run_id,
             found.model,
             example=work.holdout.iloc[sample],
             outputs=scores[sample],
-            requirements=packing.requirements(
-                ROOT / "bento" / "requirements.txt", found.best.learner
-            ),
+            requirements=packing.requirements(ROOT / "bento" / "requirements.txt", found.model),
             code=code,
             probabilities=task_.problem.kind != "regression",
         )
@@ -183,11 +233,40 @@ def _keep(
     return TrainingReport(dataset, run_id, uri, task_.metric.name, holdout_score, board)
 
 
+def _proven(split: pd.DataFrame, found: search.SearchResult) -> pd.DataFrame:
+    """Add how often every row was fitted on, and refuse a model that saw its holdout."""
+    training = np.flatnonzero(split["part"] == splitting.TRAINING)
+    uses = np.zeros(len(split), dtype=np.int64)
+    uses[training] = found.fitted.uses(len(training))
+    fitted_on = np.flatnonzero(uses)
+    require_separate(fitted_on, np.flatnonzero(split["part"] == splitting.HOLDOUT), "holdout")
+    return split.assign(uses=uses)
+
+
+def _keep_preparation(tracking: Tracking, run_id: str, model: Pipeline, task_: search.Task) -> None:
+    """Log the specification the model was made with, and pictures of what was fitted."""
+    steps = diagram.describe(model)
+    tracking.log_text(run_id, json.dumps(steps.to_json(), indent=1), "preparation/steps.json")
+    tracking.log_text(run_id, diagram.svg(steps), "preparation/pipeline.svg")
+    tracking.log_text(run_id, diagram.html(model), "preparation/pipeline.html")
+    if task_.spec is not None:
+        tracking.log_text(run_id, task_.spec.to_yaml(), "preparation/spec.yaml")
+
+
+def _tell_balancing(report: balancing.BalancingReport) -> None:
+    logger = get_run_logger()
+    for trial in report.trials[1:]:
+        gain, error = report.gain(trial)
+        what = trial.error or f"{report.metric} {gain:+.5f} ± {error:.5f} over doing nothing"
+        logger.info("rare classes, %s: %s", trial.balancing.method, what)
+    logger.info("rare classes: %s is used", report.chosen.method)
+
+
 def _personal_data(version: DatasetVersion, request: TrainingRequest) -> str:
     """Word what the model may have learned of people, or refuse to let it."""
     if version.findings is None:
         return "not looked for"
-    found = PersonalDataReport.from_json(version.findings).unmasked
+    found = unmasked(version.findings)
     if found and not request.allow_personal_data:
         raise PersonalDataError(str(version.ref), found)
     return f"allowed by the request: {', '.join(found)}" if found else "none found"
@@ -201,6 +280,8 @@ def _lineage(version: DatasetVersion, request: TrainingRequest) -> dict[str, str
         "millrace.target": request.target,
         "millrace.seed": str(request.seed),
         "millrace.threads": str(os.cpu_count() or 1),
+        "millrace.preparation": request.preparation.digest if request.preparation else "usual",
+        "millrace.split": request.split.kind,
         "millrace.git_commit": git_commit(),
         "millrace.lock_hash": lock_hash(),
     }

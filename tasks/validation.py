@@ -11,7 +11,7 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from infra.database.catalogue import Catalogue, DatasetVersion
+from infra.database.catalogue import Catalogue
 from infra.database.engine import open_database
 from infra.errors import DatasetRejectedError
 from infra.frames import opened_frame
@@ -21,7 +21,7 @@ from infra.settings import get_settings
 from infra.storage import open_store
 from tasks.retries import if_transient
 from tasks.tabular import expectations, suites
-from tasks.tabular.pii import PersonalDataReport
+from tasks.tabular.pii import unmasked
 from tasks.tabular.schema import Schema
 
 
@@ -59,7 +59,7 @@ def validate_dataset(
     settings = get_settings()
     catalogue, store = Catalogue(open_database(settings.database)), open_store(settings.storage)
     version = catalogue.get(dataset)
-    hidden = _personal(version)
+    hidden = unmasked(version.findings)
     with opened_frame(store, version.frame_digest) as path:
         key = f"suites/{dataset.project}/{suite or dataset.name}.yaml"
         if suite is None and not store.exists(key):
@@ -80,12 +80,6 @@ def validate_dataset(
     if not report.passed:
         raise DatasetRejectedError(str(dataset), reasons)
     return report
-
-
-def _personal(version: DatasetVersion) -> tuple[str, ...]:
-    return (
-        () if version.findings is None else PersonalDataReport.from_json(version.findings).unmasked
-    )
 
 
 def _rows(

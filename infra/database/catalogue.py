@@ -37,8 +37,8 @@ class DatasetEntry:
 
     `source_digest` is the SHA-256 of the bytes as they came, `frame_digest` that of the
     Parquet frame made of them; `schema` is the JSON of `tasks.tabular.schema.Schema`. `rows`
-    is None in versions of before it was kept. `file`
-    is what the original was called; derived data has none, but `parents`.
+    is None in versions of before it was kept. `file` is what the original was called; derived
+    data has none, but `parents` and the `recipe` it was made by.
     """
 
     source: str
@@ -52,6 +52,34 @@ class DatasetEntry:
     tags: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     parents: tuple[DatasetRef, ...] = ()
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def derived(
+        cls,
+        parent: DatasetVersion,
+        how: str,
+        digest: str,
+        schema: dict[str, Any],
+        *,
+        rows: int | None,
+        notes: tuple[str, ...],
+        recipe: dict[str, Any] | None = None,
+    ) -> DatasetEntry:
+        """Return the entry of a version made from another, whose owner and tags it keeps."""
+        return cls(
+            source=f"{how} {parent.ref}",
+            source_digest=digest,
+            frame_digest=digest,
+            schema=schema,
+            rows=rows,
+            owner=parent.entry.owner,
+            description=parent.entry.description,
+            tags=parent.entry.tags,
+            notes=notes,
+            parents=(parent.ref,),
+            recipe=recipe or {},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +251,24 @@ class Catalogue:
                 found |= dict.fromkeys(sorted(nearest))
             return tuple(_refs(connection, found))
 
+    def add_trusted(self, parent: DatasetVersion, name: str, entry: DatasetEntry) -> DatasetRef:
+        """Enter a version that is as trusted, and as personal, as what it was made from."""
+        ref = self.add(parent.ref.project, name, entry).ref
+        if parent.findings is not None:
+            self.record_findings(ref, parent.findings)
+        self.mark(ref, "validated")
+        return ref
+
+    def derived(
+        self, parent: DatasetRef, name: str, recipe: dict[str, Any]
+    ) -> DatasetVersion | None:
+        """Return the newest version called `name` that was made from `parent` by a recipe."""
+        made = self.versions(parent.project, name, limit=1_000)
+        return next(
+            (each for each in made if each.entry.recipe == recipe and parent in each.entry.parents),
+            None,
+        )
+
     def mark(self, ref: DatasetRef, state: State, reasons: tuple[str, ...] = ()) -> None:
         """Record what validation found."""
         self._update(ref, state=state, reasons=list(reasons))
@@ -295,6 +341,7 @@ def _insert(connection: Connection, project: str, name: str, entry: DatasetEntry
             description=entry.description,
             tags=entry.tags,
             notes=list(entry.notes),
+            recipe=entry.recipe,
         )
         .returning(_ROWS.id)
     )
@@ -335,6 +382,7 @@ def _read(connection: Connection, row: Row[Any]) -> DatasetVersion:
             tags=row.tags,
             notes=tuple(row.notes),
             parents=tuple(_refs(connection, dict.fromkeys(parents))),
+            recipe=row.recipe,
         ),
         state=row.state,
         reasons=tuple(row.reasons),

@@ -66,6 +66,7 @@ dataset_versions = Table(
     Column("description", Text, nullable=False, server_default=""),
     Column("tags", JSON, nullable=False, server_default="{}"),
     Column("notes", JSON, nullable=False, server_default="[]"),
+    Column("recipe", JSON, nullable=False, server_default="{}"),  # what derived data was made by
     Column("statistics", JSON),
     Column("findings", JSON),
     Column("deleted_at", Instant),

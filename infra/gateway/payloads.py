@@ -77,6 +77,7 @@ class DatasetBody(BaseModel, frozen=True):
     tags: dict[str, str]
     notes: list[str]
     parents: list[str]
+    recipe: dict[str, Any]
     statistics: dict[str, Any] | None
     findings: dict[str, Any] | None
     created_at: datetime
@@ -102,6 +103,7 @@ class DatasetBody(BaseModel, frozen=True):
             tags=entry.tags,
             notes=list(entry.notes),
             parents=[str(each) for each in entry.parents],
+            recipe=entry.recipe,
             statistics=version.statistics,
             findings=version.findings,
             created_at=version.created_at,

@@ -18,10 +18,10 @@ class CodedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X: Any, y: Any) -> Self:  # noqa: N803 - sklearn's name
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803 - sklearn's name
         """Fit a clone on the codes of `y`."""
         self.classes_, codes = np.unique(y, return_inverse=True)
-        self.estimator_ = clone(self.estimator).fit(X, codes)
+        self.estimator_ = clone(self.estimator).fit(X, codes, sample_weight=sample_weight)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803 - sklearn's name

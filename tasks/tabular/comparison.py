@@ -64,6 +64,7 @@ def compare(
     champion: NDArray[Any],
     *,
     seed: int,
+    thresholds: tuple[float, float] = (0.5, 0.5),
 ) -> ComparisonReport:
     """Compare two models' scores on the same rows.
 
@@ -73,6 +74,8 @@ def compare(
         Class codes, or the target's values.
     challenger, champion : arrays, shape (n_rows, n_classes), or (n_rows,) in regression
         What `predict_scores` gave for the same rows.
+    thresholds : pair of float
+        Of challenger and champion, see `decide`.
 
     Raises
     ------
@@ -81,16 +84,20 @@ def compare(
     """
     if len(y) < MIN_ROWS:
         raise IncomparableError(len(y), MIN_ROWS)
-    gains = [
-        evaluate(metric, y[rows], challenger[rows]) - evaluate(metric, y[rows], champion[rows])
-        for rows in _resamples(y, seed)
-    ]
+
+    def scored(rows: Any) -> tuple[float, float]:
+        own, other = thresholds
+        return (
+            evaluate(metric, y[rows], challenger[rows], own),
+            evaluate(metric, y[rows], champion[rows], other),
+        )
+
+    gains = [own - other for own, other in map(scored, _resamples(y, seed))]
     low, high = np.quantile(gains, [0.025, 0.975]) if gains else (-np.inf, np.inf)
     return ComparisonReport(
         metric.name,
         len(y),
-        evaluate(metric, y, challenger),
-        evaluate(metric, y, champion),
+        *scored(slice(None)),
         float(low),
         float(high),
     )

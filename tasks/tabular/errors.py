@@ -11,6 +11,13 @@
   + ArchiveError
   + MistypedValueError
   + UnknownColumnError
+  + MissingColumnsError
+  + ColumnValueError
+  + SpecError
+  + StepError
+  + SplitError
+  + ResamplingError
+  + LeakageError
   + MaskingError
   + SuiteError
   + TargetError
@@ -178,6 +185,99 @@ class UnknownColumnError(TabularError):
 
     def __str__(self) -> str:
         return f"there is no column {self.column!r}; {suggest(self.column, self.columns)}"
+
+
+class MissingColumnsError(TabularError):
+    """Rows lack columns that a model was fitted on."""
+
+    def __init__(self, missing: tuple[str, ...], present: tuple[str, ...]) -> None:
+        super().__init__(missing, present)
+        self.missing = missing
+        self.present = present
+
+    def __str__(self) -> str:
+        near = suggest(self.missing[0], self.present) if self.present else "there are none"
+        return f"the rows have no column {', '.join(map(repr, self.missing))}; {near}"
+
+
+class ColumnValueError(TabularError):
+    """A value is not what its column holds."""
+
+    def __init__(self, column: str, value: str, kind: str) -> None:
+        super().__init__(column, value, kind)
+        self.column = column
+        self.value = value
+        self.kind = kind
+
+    def __str__(self) -> str:
+        return (
+            f"column {self.column!r} holds {self.kind} values and {self.value[:80]} is none; "
+            "correct the value or leave it empty"
+        )
+
+
+class SpecError(TabularError):
+    """A pipeline specification cannot be understood; every problem has its place."""
+
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(f"{place}: {problem}" for place, problem in self.problems)
+
+
+class StepError(TabularError):
+    """A step cannot be fitted on, or applied to, its columns."""
+
+    def __init__(self, step: str, columns: tuple[str, ...], problem: str) -> None:
+        super().__init__(step, columns, problem)
+        self.step = step
+        self.columns = columns
+        self.problem = problem
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(repr, self.columns[:5])) + (", …" if len(self.columns) > 5 else "")  # noqa: PLR2004 - what a line can hold
+        return f"prepare: step {self.step!r} on {shown or 'no column'}: {self.problem}"
+
+
+class SplitError(TabularError):
+    """Rows cannot be split as asked."""
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(kind, problem)
+        self.kind = kind
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"split: {self.kind}: {self.problem}"
+
+
+class ResamplingError(TabularError):
+    """Classes cannot be balanced in the way that is asked for."""
+
+    def __init__(self, method: str, problem: str) -> None:
+        super().__init__(method, problem)
+        self.method = method
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"balance: {self.method!r} cannot be used: {self.problem}"
+
+
+class LeakageError(TabularError):
+    """Rows a model is judged on took part in fitting it."""
+
+    def __init__(self, where: str, rows: tuple[int, ...]) -> None:
+        super().__init__(where, rows)
+        self.where = where
+        self.rows = rows
+
+    def __str__(self) -> str:
+        return (
+            f"train: {len(self.rows)} rows of the {self.where} were fitted on, the first are "
+            f"{', '.join(map(str, self.rows[:5]))}; this is a fault of the platform, report it"
+        )
 
 
 class MaskingError(TabularError):

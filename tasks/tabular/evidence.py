@@ -27,7 +27,8 @@ class Evidence:
     """A model's contract and a sample of what it answered when it was trained.
 
     `sample` holds raw rows as JSON values, `scores` what the model gave for them, shape
-    (n_sample, n_classes), or (n_sample,) in regression. `dataset` names the dataset version.
+    (n_sample, n_classes), or (n_sample,) in regression. `dataset` names the dataset version,
+    `threshold` is the probability of the second of two classes from which the model says so.
     """
 
     dataset: dict[str, Any]
@@ -38,6 +39,7 @@ class Evidence:
     seed: int
     sample: list[dict[str, Any]]
     scores: list[Any]
+    threshold: float = 0.5
 
     def to_json(self) -> dict[str, Any]:
         """Return the evidence as JSON-ready values; `from_json` reads them back."""
@@ -50,6 +52,7 @@ class Evidence:
             "seed": self.seed,
             "sample": self.sample,
             "scores": self.scores,
+            "threshold": self.threshold,
         }
 
     @classmethod

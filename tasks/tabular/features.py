@@ -1,115 +1,179 @@
-"""From raw columns to features: the first half of every model."""
+"""From raw columns to features: the first half of every model, compiled from a specification."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.pipeline import Pipeline
 
-from tasks.tabular.schema import Schema, conform
+from tasks.tabular.errors import SpecError, StepError
+from tasks.tabular.schema import Schema
+from tasks.tabular.spec import PipelineSpec
+from tasks.tabular.steps.base import Context, RowStep, Step
+from tasks.tabular.steps.cleaning import DropColumns, Impute
+from tasks.tabular.steps.dates import DatesToParts, Text
+from tasks.tabular.steps.encoding import Category, CountEncode, OneHot, Ordinal, TargetEncode
+from tasks.tabular.steps.reduction import Pca
+from tasks.tabular.steps.scaling import Scale
+from tasks.tabular.transformers.columns import Matrix
+from tasks.tabular.transformers.conforming import ConformColumns
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Sequence
 
-Family = Literal["linear", "tree"]
+    from tasks.tabular.problem import Problem
+
+Family = Literal["linear", "tree", "native"]
+"""What learners need: scaled numbers without gaps, numbers, or numbers and categories."""
 
 MAX_CATEGORIES = 50
-"""Categories encoded one by one; the rarer ones share a column (linear) or a code (tree)."""
+"""Categories of a column up to which each gets a column or code of its own; a column with more
+gets the target's mean instead."""
 
-_PARTS = ("year", "month", "day", "dayofweek", "hour")
+MIN_FREQUENCY = 5
+"""Rows a category needs for an indicator of its own."""
 
 
-class ConformColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Turn raw columns into the types and order a model is fitted on.
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """A compiled specification.
 
-    The first step of every model: training, serving and whoever loads the model elsewhere
-    hand it raw rows. `schema` is the JSON of a `Schema`, so that models stay readable.
+    `filters` leave out rows before a model is fitted and are no part of it; `pipeline` is
+    unfitted and goes from raw columns to what learners of the family take.
     """
 
-    def __init__(self, schema: dict[str, Any]) -> None:
-        self.schema = schema
-
-    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002, N803 - sklearn's names
-        """Learn nothing: the schema says all."""
-        self.n_features_in_ = len(self.schema["columns"])
-        return self
-
-    def transform(self, X: pd.DataFrame) -> pd.DataFrame:  # noqa: N803 - sklearn's name
-        """Return the schema's columns, shape (n_rows, n_columns); others are left out."""
-        check_is_fitted(self)
-        return conform(X, Schema.from_json(self.schema))
+    spec: PipelineSpec
+    filters: tuple[RowStep, ...]
+    pipeline: Pipeline
 
 
-class DateParts(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
-    """Split dates into year, month, day, weekday, hour and the days since 1970.
+def prepare(
+    schema: Schema,
+    family: Family,
+    *,
+    problem: Problem | None = None,
+    spec: PipelineSpec | None = None,
+    seed: int = 0,
+) -> Preparation:
+    """Compile a specification, or the usual one for the schema and family, to one pipeline.
 
-    A missing date gives missing parts.
+    Parameters
+    ----------
+    schema : Schema
+        The columns a model may use, see `usable`.
+    problem : Problem, optional
+        What is predicted; steps that look at the target need it.
+    spec : PipelineSpec, optional
+        Its `remainder` is completed with the family's usual steps.
+    seed : int, default 0
+        Of the steps that draw at random.
+
+    Raises
+    ------
+    StepError
+        If a step needs what is not there.
     """
-
-    def fit(self, X: pd.DataFrame, y: object = None) -> Self:  # noqa: ARG002, N803 - sklearn's names
-        """Remember the columns."""
-        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
-        self.n_features_in_ = len(X.columns)
-        return self
-
-    def transform(self, X: pd.DataFrame) -> NDArray[np.float64]:  # noqa: N803 - sklearn's name
-        """Return the parts, shape (n_rows, 6 * n_columns)."""
-        check_is_fitted(self)
-        parts = [self._parts(pd.to_datetime(X[name], utc=True)) for name in X.columns]
-        return np.column_stack(parts)
-
-    def get_feature_names_out(self, input_features: object = None) -> NDArray[Any]:  # noqa: ARG002 - sklearn's name
-        """Name the parts `column_part`."""
-        names = [f"{c}_{part}" for c in self.feature_names_in_ for part in (*_PARTS, "days")]
-        return np.asarray(names, dtype=object)
-
-    @staticmethod
-    def _parts(dates: pd.Series[Any]) -> NDArray[np.float64]:
-        columns = [
-            getattr(dates.dt, part).to_numpy(dtype=float, na_value=np.nan) for part in _PARTS
-        ]
-        days = (dates - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1)
-        return np.column_stack([*columns, days.to_numpy(dtype=float)])
+    whole = complete(spec or PipelineSpec(), schema, family, problem)
+    context = Context(schema, problem, seed)
+    steps: list[tuple[str, Any]] = [("columns", ConformColumns(schema.to_json()))]
+    columns = [each for each in whole.steps if isinstance(each, Step)]
+    for label, each in zip(_labels(columns), columns, strict=True):
+        try:
+            steps.append((label, each.apply(context, label)))
+        except ValueError as error:
+            raise StepError(label, (), str(error)) from error
+    steps.append(("matrix", Matrix("frame" if family == "native" else "matrix")))
+    filters = tuple(each for each in whole.steps if isinstance(each, RowStep))
+    return Preparation(whole, filters, Pipeline(steps))
 
 
-def make_features(schema: Schema, family: Family) -> ColumnTransformer:
-    """Build the unfitted preparation of `schema` for a family of learners.
+def usable(
+    schema: Schema,
+    target: str,
+    spec: PipelineSpec | None = None,
+    hidden: tuple[str, ...] = (),
+) -> Schema:
+    """Return the columns a model of `target` may use, and those that `spec` calls by name.
 
-    Linear models get imputed, scaled numbers and one-hot categories; trees get numbers as
-    they are, missing ones included, and categories as codes. Unseen categories are allowed.
+    Raises
+    ------
+    SpecError
+        If the specification names the target or a hidden column.
     """
-    numeric = schema.of_kind("numeric", "boolean")
-    categorical = schema.of_kind("categorical")
-    datetime = schema.of_kind("datetime")
-    if family == "linear":
-        scaled = make_pipeline(
-            SimpleImputer(strategy="median", add_indicator=True), StandardScaler()
+    named = set(spec.named_columns) if spec else set()
+    for name in (target, *hidden):
+        if name in named:
+            what = "the target" if name == target else "what rows are split by"
+            raise SpecError((("columns", f"{name!r} is {what}; features cannot be made of it"),))
+    return Schema(
+        tuple(
+            each
+            for each in schema.columns
+            if each.name not in (target, *hidden) and (each.informative or each.name in named)
         )
-        dates = make_pipeline(DateParts(), SimpleImputer(strategy="median"), StandardScaler())
-        encoder: BaseEstimator = OneHotEncoder(
-            handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES, min_frequency=5
-        )
-    else:
-        scaled, dates = "passthrough", DateParts()
-        encoder = OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=-1, max_categories=MAX_CATEGORIES
-        )
-    return ColumnTransformer(
-        [
-            (name, step, columns)
-            for name, step, columns in (
-                ("numeric", scaled, numeric),
-                ("categorical", encoder, categorical),
-                ("datetime", dates, datetime),
-            )
-            if columns
-        ],
-        remainder="drop",
     )
+
+
+def carried(schema: Schema, target: str, spec: PipelineSpec | None, features: Schema) -> Schema:
+    """Return the columns rows carry until they are fitted on: features, and what filters see."""
+    named = set(spec.filter_columns) if spec else set()
+    extra = (
+        each
+        for each in schema.columns
+        if each.name in named and each.name != target and each.name not in features.names
+    )
+    return Schema((*features.columns, *extra))
+
+
+def complete(
+    spec: PipelineSpec, schema: Schema, family: Family, problem: Problem | None
+) -> PipelineSpec:
+    """Write out what `remainder` means: the specification that is compiled."""
+    added: Iterator[Step | RowStep] = iter(())
+    if spec.remainder == "default":
+        scaled = any(isinstance(each, Scale | Pca) for each in spec.steps)
+        added = _usual(schema, family, problem, scaled=scaled)
+    elif spec.remainder == "drop":
+        kinds: tuple[Literal["categorical", "text", "datetime"], ...]
+        kinds = ("categorical", "text", "datetime")
+        added = (DropColumns(columns=kind) for kind in kinds if schema.of_kind(kind))
+    return PipelineSpec(steps=(*spec.steps, *added), remainder="refuse")
+
+
+def _usual(
+    schema: Schema, family: Family, problem: Problem | None, *, scaled: bool
+) -> Iterator[Step]:
+    """Yield the steps a family needs for the kinds of columns there are."""
+    if schema.of_kind("datetime"):
+        yield DatesToParts(cyclical=family == "linear")
+    if schema.of_kind("text"):
+        yield Text()
+    categorical = schema.of_kind("categorical")
+    if family == "native":
+        if categorical:
+            yield Category()
+        return
+    if categorical:
+        many = CountEncode if problem is None else TargetEncode
+        yield many(more_than=MAX_CATEGORIES)
+    if family == "tree":
+        if categorical:
+            yield Ordinal(max_categories=MAX_CATEGORIES)
+        return
+    yield Impute(indicator=True)
+    if not scaled:
+        yield Scale()
+    if categorical:
+        yield OneHot(max_categories=MAX_CATEGORIES, min_frequency=MIN_FREQUENCY)
+
+
+def _labels(steps: Sequence[Step]) -> list[str]:
+    """Name the steps; a second of a kind is `scale_2`."""
+    seen: Counter[str] = Counter()
+    labels = []
+    for each in steps:
+        seen[each.step] += 1
+        labels.append(each.step if seen[each.step] == 1 else f"{each.step}_{seen[each.step]}")
+    return labels

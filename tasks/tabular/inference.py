@@ -9,7 +9,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.tabular.errors import ConstantTableError
-from tasks.tabular.schema import MOSTLY_UNIQUE, Column, Kind, Schema
+from tasks.tabular.schema import (
+    MOSTLY_UNIQUE,
+    PROSE_SAMPLE,
+    Column,
+    Kind,
+    Schema,
+    is_prose,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,11 +56,15 @@ def _stored(
     rows = file.metadata.num_rows
     kind = _stored_kind(field.type)
     several = missing < rows and (missing > 0 or _varies(file, place))
+    differs = kind == "categorical" and _differs(file, place, rows - missing)
+    if differs and _is_prose(file, place):
+        kind = "text"
+    identifier = kind == "categorical" and differs and missing < (1 - MOSTLY_UNIQUE) * rows
     return Column(
         name=field.name,
         kind=kind,
         nullable=missing > 0,
-        informative=several and not (kind == "categorical" and _identifies(file, place)),
+        informative=several and not identifier,
         type=str(field.type),
         format=written,
     )
@@ -86,23 +97,31 @@ def _varies(file: pq.ParquetFile, place: int) -> bool:
     return False
 
 
-def _identifies(file: pq.ParquetFile, place: int) -> bool:
-    """Whether nearly every row has a text of its own.
+def _differs(file: pq.ParquetFile, place: int, present: int) -> bool:
+    """Whether nearly every text that is there is another one.
 
     Texts that repeat within a row group repeat in the table, so the groups are looked at only
     until enough have; a table of nothing but repetitions costs a twentieth of its rows.
     """
-    rows, name = file.metadata.num_rows, file.schema_arrow.field(place).name
-    if MOSTLY_UNIQUE * rows <= 20:  # noqa: PLR2004 - fewer rows prove nothing
+    name = file.schema_arrow.field(place).name
+    if MOSTLY_UNIQUE * present <= 20:  # noqa: PLR2004 - fewer rows prove nothing
         return False
     repeated = 0
     for group in _groups(file):
-        values = _values(file, place, group)
+        values = _values(file, place, group).drop_null()
         repeated += len(values) - pc.count_distinct(values).as_py()
-        if repeated >= (1 - MOSTLY_UNIQUE) * rows:
+        if repeated >= (1 - MOSTLY_UNIQUE) * present:
             return False
     whole = file.read(columns=[name]).column(0)
-    return bool(pc.count_distinct(whole).as_py() > MOSTLY_UNIQUE * rows)
+    return bool(pc.count_distinct(whole, mode="only_valid").as_py() > MOSTLY_UNIQUE * present)
+
+
+def _is_prose(file: pq.ParquetFile, place: int) -> bool:
+    for group in _groups(file):
+        present = _values(file, place, group).drop_null()
+        if len(present):
+            return is_prose([str(each) for each in present.slice(0, PROSE_SAMPLE).to_pylist()])
+    return False
 
 
 def _stored_kind(kind: pa.DataType) -> Kind:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from catboost import CatBoostClassifier, CatBoostError, CatBoostRegressor
+from catboost import CatBoostError
 from lightgbm import LGBMClassifier, LGBMRegressor
 from lightgbm.basic import LightGBMError
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier, XGBRegressor
 
+from tasks.tabular.boosting import CategoricalCatBoostClassifier, CategoricalCatBoostRegressor
 from tasks.tabular.coding import CodedClassifier
 from tasks.tabular.errors import UnknownNameError
-from tasks.tabular.features import ConformColumns, Family, make_features
+from tasks.tabular.features import Family, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from tasks.tabular.problem import Problem
     from tasks.tabular.schema import Schema
+    from tasks.tabular.spec import PipelineSpec
+    from tasks.tabular.steps.base import RowStep
 
 LearnerName = Literal["logistic_regression", "lightgbm", "xgboost", "catboost", "random_forest"]
 """The names of `LEARNERS`, for forms (a test compares them)."""
@@ -60,6 +63,14 @@ class Learner:
     classifier: Callable[[Params, int, int], BaseEstimator]
     regressor: Callable[[Params, int, int], BaseEstimator]
     space: Callable[[Trial], Params]
+
+
+@dataclass(frozen=True, slots=True)
+class UnfittedModel:
+    """A whole model before it is fitted, and what leaves out rows when it is."""
+
+    pipeline: Pipeline
+    filters: tuple[RowStep, ...] = ()
 
 
 def _linear_space(trial: Trial) -> Params:
@@ -106,7 +117,12 @@ def _catboost_space(trial: Trial) -> Params:
 
 _FOREST = {"n_estimators": 150, "min_samples_leaf": 2}
 _LIGHTGBM = {"n_estimators": 150, "verbosity": -1, "deterministic": True}
-_XGBOOST = {"n_estimators": 150, "max_depth": 6, "learning_rate": 0.1}
+_XGBOOST = {
+    "n_estimators": 150,
+    "max_depth": 6,
+    "learning_rate": 0.1,
+    "enable_categorical": True,
+}
 _CATBOOST = {"iterations": 300, "verbose": False, "allow_writing_files": False}
 
 
@@ -127,7 +143,7 @@ LEARNERS: dict[str, Learner] = {
         ),
         Learner(
             "lightgbm",
-            "tree",
+            "native",
             lambda params, seed, threads: LGBMClassifier(
                 **{**_LIGHTGBM, **params}, random_state=seed, n_jobs=threads
             ),
@@ -138,7 +154,7 @@ LEARNERS: dict[str, Learner] = {
         ),
         Learner(
             "xgboost",
-            "tree",
+            "native",
             lambda params, seed, threads: CodedClassifier(
                 XGBClassifier(**{**_XGBOOST, **params}, random_state=seed, n_jobs=threads)
             ),
@@ -149,11 +165,11 @@ LEARNERS: dict[str, Learner] = {
         ),
         Learner(
             "catboost",
-            "tree",
-            lambda params, seed, threads: CatBoostClassifier(
+            "native",
+            lambda params, seed, threads: CategoricalCatBoostClassifier(
                 **{**_CATBOOST, **params}, random_seed=seed, thread_count=threads
             ),
-            lambda params, seed, threads: CatBoostRegressor(
+            lambda params, seed, threads: CategoricalCatBoostRegressor(
                 **{**_CATBOOST, **params}, random_seed=seed, thread_count=threads
             ),
             _catboost_space,
@@ -172,9 +188,6 @@ LEARNERS: dict[str, Learner] = {
     )
 }
 """By name, cheapest first: the order in which a search tries their defaults."""
-
-OPTIONAL_PACKAGES = ("lightgbm", "xgboost", "catboost")
-"""Packages only the learner of the same name needs: a served model carries at most one."""
 
 
 def select(names: tuple[str, ...]) -> list[Learner]:
@@ -199,16 +212,13 @@ def make_model(
     *,
     seed: int,
     threads: int,
-) -> Pipeline:
+    spec: PipelineSpec | None = None,
+) -> UnfittedModel:
     """Build the unfitted whole model: raw columns of `schema` in, scores out."""
     build = learner.regressor if problem.kind == "regression" else learner.classifier
-    return Pipeline(
-        [
-            ("columns", ConformColumns(schema.to_json())),
-            ("features", make_features(schema, learner.family)),
-            ("learner", build(dict(params), seed, threads)),
-        ]
-    )
+    prepared = prepare(schema, learner.family, problem=problem, spec=spec, seed=seed)
+    model = Pipeline([*prepared.pipeline.steps, ("learner", build(dict(params), seed, threads))])
+    return UnfittedModel(model, prepared.filters)
 
 
 def predict_scores(model: Any, rows: pd.DataFrame, problem: Problem) -> NDArray[np.float64]:

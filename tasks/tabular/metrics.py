@@ -115,7 +115,9 @@ def choose(problem: Problem, name: str | None = None) -> Metric:
     return METRICS[wanted]
 
 
-def evaluate(metric: Metric, y: NDArray[Any], scores: NDArray[Any]) -> float:
+def evaluate(
+    metric: Metric, y: NDArray[Any], scores: NDArray[Any], threshold: float = 0.5
+) -> float:
     """Score predictions.
 
     Parameters
@@ -124,6 +126,17 @@ def evaluate(metric: Metric, y: NDArray[Any], scores: NDArray[Any]) -> float:
         Class codes, or the target's values.
     scores : array, shape (n_rows, n_classes), or (n_rows,) in regression
         What `predict_scores` returned.
+    threshold : float, default 0.5
+        Probability of the second of two classes from which a model says so.
     """
-    predicted = scores.argmax(axis=1) if metric.needs == "labels" and scores.ndim > 1 else scores
+    predicted = decide(scores, threshold) if metric.needs == "labels" else scores
     return float(metric.function(y, predicted))
+
+
+def decide(scores: NDArray[Any], threshold: float = 0.5) -> NDArray[Any]:
+    """Return the class codes that scores mean, or the values, shape (n_rows,)."""
+    if scores.ndim == 1:
+        return scores
+    if scores.shape[1] == 2 and threshold != 0.5:  # noqa: PLR2004 - where a half is argmax's tie
+        return (scores[:, 1] >= threshold).astype(np.intp)
+    return np.asarray(scores.argmax(axis=1))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import shutil
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tasks.tabular.learners import OPTIONAL_PACKAGES
+import cloudpickle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+OWN = "tasks"
 
 
 @contextmanager
@@ -22,18 +26,49 @@ def own_code(tasks: Path) -> Iterator[Path]:
     Models refer to classes of the library; the rest of `tasks` needs the platform and stays.
     """
     with TemporaryDirectory() as folder:
-        code = Path(folder) / "tasks"
+        code = Path(folder) / OWN
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(tasks / "tabular", code / "tabular", ignore=ignored)
         (code / "__init__.py").touch()
         yield code
 
 
-def requirements(template: Path, learner: str) -> list[str]:
-    """Pin the names in `template` to the installed versions, the ones the model is made with.
+def requirements(template: Path, model: Any) -> list[str]:
+    """Pin what a served model imports to the installed versions, the ones it is made with.
 
-    Packages that only other learners need are left out.
+    Parameters
+    ----------
+    template : path
+        Names that every served model needs, one a line.
+    model : object
+        The fitted model; packages whose classes it holds are added.
     """
     lines = [line.split("#")[0].strip() for line in template.read_text().splitlines()]
-    others = [package for package in OPTIONAL_PACKAGES if package != learner]
-    return [f"{line}=={version(line)}" for line in lines if line and line not in others]
+    names = dict.fromkeys([line for line in lines if line] + packages_of(model))
+    return [f"{name}=={version(name)}" for name in names]
+
+
+def packages_of(model: Any) -> list[str]:
+    """Return the names of the installed packages that a model's pickle refers to, sorted."""
+    reader = _Reader(io.BytesIO(cloudpickle.dumps(model)))
+    reader.load()
+    distributions = packages_distributions()
+    found = {
+        distributions[module][0]
+        for module in (name.split(".")[0] for name in reader.modules)
+        if module in distributions and module != OWN
+    }
+    return sorted(found)
+
+
+class _Reader(pickle.Unpickler):
+    """Unpickle and note the modules that were looked up."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream)
+        self.modules: set[str] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Note the module."""
+        self.modules.add(module)
+        return super().find_class(module, name)

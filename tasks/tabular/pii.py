@@ -96,6 +96,11 @@ class PersonalDataReport:
         return cls(**{**content, "findings": findings})
 
 
+def unmasked(findings: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the columns that recorded findings leave unmasked; none where nobody looked."""
+    return () if findings is None else PersonalDataReport.from_json(dict(findings)).unmasked
+
+
 def find(
     path: Path, *, language_model: str | None = None, masked: Mapping[str, str] | None = None
 ) -> PersonalDataReport:

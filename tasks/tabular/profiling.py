@@ -218,7 +218,7 @@ def _without_values(done: ColumnProfile) -> ColumnProfile:
 def _numbers(values: pa.ChunkedArray, column: Column) -> NDArray[np.floating]:
     """Return the present values as numbers: texts by their length, dates by their seconds."""
     present = pc.drop_null(values)
-    if column.kind == "categorical":
+    if column.kind in ("categorical", "text"):
         present = pc.utf8_length(present.cast(pa.string()))
     elif column.kind == "datetime":
         present = present.cast(pa.timestamp("us"), safe=False).cast(pa.int64())

@@ -22,7 +22,7 @@ _SHOWN_PAIRS = 12
 
 def profile_page(report: ProfileReport, title: str, subtitle: str = "") -> str:
     """Return the profile as an HTML page; all values are escaped, whatever they hold."""
-    page = _environment().get_template("profile.html.j2")
+    page = environment().get_template("profile.html.j2")
     text: str = page.render(
         title=title,
         subtitle=subtitle,
@@ -98,13 +98,14 @@ def _bars(histogram: Histogram) -> list[tuple[int, float, int, float, float]]:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Return the templates of `pages/`; all they print is escaped."""
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "share": _share, "bars": _bars, "edge": _edge}
-    return environment
+    templates.filters |= {"number": _number, "share": _share, "bars": _bars, "edge": _edge}
+    return templates

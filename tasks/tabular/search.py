@@ -8,19 +8,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 
-from tasks.tabular.errors import NoCandidateError
+from tasks.tabular.balancing import BalancingReport, BalancingTrial, choose
+from tasks.tabular.errors import LeakageError, NoCandidateError
+from tasks.tabular.fitting import FittedModel, fit, require_separate, threshold_of
 from tasks.tabular.learners import FITTING_ERRORS, Learner, Params, make_model, predict_scores
 from tasks.tabular.metrics import Metric, evaluate
-from tasks.tabular.splitting import Fold, folds
+from tasks.tabular.splitting import Fold, crossed, folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
     from sklearn.pipeline import Pipeline
 
     from tasks.tabular.problem import Problem
+    from tasks.tabular.resampling import Balancing
     from tasks.tabular.schema import Schema
+    from tasks.tabular.spec import PipelineSpec
+
+BALANCING_SHARE = 0.3
+"""Of the budget, where something may be done about rare classes."""
+
+BALANCING_FOLDS = 3
+"""Of the cross-validation that decides it, where candidates were scored on one split."""
 
 DULL_DRAWS = 20
 """Draws in a row that are too slow for the time left before a search ends early."""
@@ -49,7 +60,12 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is searched over: training rows, what to predict and how it is judged."""
+    """What is searched over: training rows, what to predict and how it is judged.
+
+    `folds` are pairs of positions in `rows`, by default those of `splitting.folds`; `spec`
+    replaces the learners' usual preparation, and `balancings` are tried with the best
+    candidate.
+    """
 
     rows: pd.DataFrame
     y: pd.Series[Any]
@@ -58,15 +74,24 @@ class Task:
     metric: Metric
     seed: int
     threads: int
+    folds: tuple[Fold, ...] = ()
+    spec: PipelineSpec | None = None
+    balancings: tuple[Balancing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """The best model, fitted on all training rows, and every candidate, best first."""
 
-    model: Pipeline
+    fitted: FittedModel
     best: Candidate
     candidates: tuple[Candidate, ...]
+    balancing: BalancingReport | None = None
+
+    @property
+    def model(self) -> Pipeline:
+        """The fitted pipeline, raw columns in."""
+        return self.fitted.pipeline
 
 
 def search(
@@ -88,16 +113,20 @@ def search(
     NoCandidateError
         If no learner could be fitted.
     """
-    trials = _Trials(task, learners, clock() + budget_seconds, clock, on_candidate)
+    share = BALANCING_SHARE if task.balancings else 0.0
+    end = clock() + budget_seconds
+    trials = _Trials(task, learners, end - share * budget_seconds, clock, on_candidate)
     trials.try_defaults()
     trials.try_suggestions()
     ranked = sorted(trials.done, key=lambda each: each.score, reverse=True)
     best = ranked[0]
     if not best.fold_scores:
         raise NoCandidateError(tuple(f"{each.learner}: {each.error}" for each in ranked))
-    model = trials.build(trials.learners[best.learner], best.params)
-    model.fit(task.rows, task.y)
-    return SearchResult(model, best, tuple(ranked))
+    balancing = trials.balance(best, end) if task.balancings else None
+    chosen = balancing.chosen if balancing else None
+    everything = np.arange(len(task.rows))
+    fitted = trials.fit(trials.learners[best.learner], best.params, everything, chosen)
+    return SearchResult(fitted, best, tuple(ranked), balancing)
 
 
 class _Trials:
@@ -117,7 +146,7 @@ class _Trials:
         self._deadline = deadline
         self._clock = clock
         self._on_candidate = on_candidate
-        self._folds = folds(task.y, task.problem, seed=task.seed)
+        self._folds = list(task.folds) or folds(task.y, task.problem, seed=task.seed)
         self._codes = task.problem.encode(task.y)
 
     def try_defaults(self) -> None:
@@ -153,12 +182,83 @@ class _Trials:
             else:
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
-    def build(self, learner: Learner, params: Params) -> Pipeline:
-        """Build an unfitted model for the task."""
+    def balance(self, best: Candidate, end: float) -> BalancingReport:
+        """Try the task's balancings with the best candidate while they fit the time."""
+        learner = self.learners[best.learner]
         task = self.task
-        return make_model(
-            learner, params, task.problem, task.schema, seed=task.seed, threads=task.threads
+        if len(self._folds) > 1 or task.folds:
+            crossed_folds = self._folds
+        else:
+            crossed_folds = crossed(task.y, task.problem, BALANCING_FOLDS, seed=task.seed)
+        final = self._final_fit() * 2  # balanced rows are more rows
+
+        def judge(balancing: Balancing) -> BalancingTrial:
+            return self._balanced(learner, best.params, balancing, crossed_folds)
+
+        return choose(task.metric.name, task.balancings, judge, lambda: end - final - self._clock())
+
+    def fit(
+        self,
+        learner: Learner,
+        params: Params,
+        rows: NDArray[np.intp],
+        balancing: Balancing | None = None,
+    ) -> FittedModel:
+        """Fit a candidate's model on rows of the task, given by position."""
+        task = self.task
+        model = make_model(
+            learner,
+            params,
+            task.problem,
+            task.schema,
+            seed=task.seed,
+            threads=task.threads,
+            spec=task.spec,
         )
+        fitted = fit(
+            model,
+            task.rows.iloc[rows],
+            task.y.iloc[rows],
+            task.problem,
+            task.schema,
+            balancing=balancing,
+            metric=task.metric.name,
+            seed=task.seed,
+        )
+        return FittedModel(fitted.pipeline, rows[fitted.origins], fitted.made)
+
+    def _balanced(
+        self, learner: Learner, params: Params, balancing: Balancing, judged: Sequence[Fold]
+    ) -> BalancingTrial:
+        started = self._clock()
+        scores: list[float] = []
+        made = 0
+        try:
+            for fold in judged:
+                fitted, score = self._judged(learner, params, fold, balancing)
+                scores.append(score)
+                repeated = len(fitted.origins) - len(np.unique(fitted.origins))
+                made += fitted.made + repeated
+        except LeakageError:
+            raise
+        except FITTING_ERRORS as failure:
+            error = f"{type(failure).__name__}: {failure}"[:300]
+            return BalancingTrial(balancing, (), self._clock() - started, error=error)
+        return BalancingTrial(balancing, tuple(scores), self._clock() - started, made)
+
+    def _judged(
+        self, learner: Learner, params: Params, fold: Fold, balancing: Balancing | None
+    ) -> tuple[FittedModel, float]:
+        """Fit on a fold's training rows and score on the others, which took no part in it."""
+        training, validation = fold
+        fitted = self.fit(learner, params, training, balancing)
+        require_separate(fitted.origins, validation, "validation fold")
+        return fitted, self._score(fitted.pipeline, validation)
+
+    def _score(self, model: Pipeline, validation: NDArray[np.intp]) -> float:
+        task = self.task
+        scores = predict_scores(model, task.rows.iloc[validation], task.problem)
+        return evaluate(task.metric, self._codes[validation], scores, threshold_of(model))
 
     def _try(self, learner: Learner, params: Params) -> Candidate:
         scores: list[float] = []
@@ -172,6 +272,8 @@ class _Trials:
                 predict_seconds += predicting
             if not np.isfinite(scores).all():
                 error, scores = "its score is not a number", []
+        except LeakageError:
+            raise
         except FITTING_ERRORS as failure:
             error, scores = f"{type(failure).__name__}: {failure}"[:300], []
         candidate = Candidate(
@@ -183,13 +285,12 @@ class _Trials:
 
     def _fold(self, learner: Learner, params: Params, fold: Fold) -> tuple[float, float, float]:
         training, validation = fold
-        task = self.task
         started = self._clock()
-        model = self.build(learner, params).fit(task.rows.iloc[training], task.y.iloc[training])
-        fitted = self._clock()
-        scores = predict_scores(model, task.rows.iloc[validation], task.problem)
-        score = evaluate(task.metric, self._codes[validation], scores)
-        return score, fitted - started, self._clock() - fitted
+        fitted = self.fit(learner, params, training)
+        require_separate(fitted.origins, validation, "validation fold")
+        done = self._clock()
+        score = self._score(fitted.pipeline, validation)
+        return score, done - started, self._clock() - done
 
     def _expected(self, learner: str) -> float | None:
         """Seconds the next candidate of the learner may take; None if it never worked."""

@@ -60,7 +60,8 @@ def test_a_number_may_be_written_as_text(age: object) -> None:
         ({"age": None}, r"rows\[0\].age: is null"),
         ({"member": "perhaps"}, r"rows\[0\].member"),
         ({"born": "yesterday"}, r"rows\[0\].born"),
-        ({"born": 5}, r"rows\[0\].born"),
+        ({"born": True}, r"rows\[0\].born"),
+        ({"born": 1e300}, r"rows\[0\].born"),
         ({"born": "0000-01-01"}, r"rows\[0\].born"),
         ({"born": "9999-12-31T23:00:00-05:00"}, r"rows\[0\].born"),
     ],
@@ -95,3 +96,24 @@ def test_any_json_is_read_or_refused(rows: list[dict]) -> None:
         return
 
     assert conform(frame, Schema(SCHEMA.columns)).shape == (len(rows), len(COLUMNS))
+
+
+def test_a_date_may_be_unix_seconds() -> None:
+    column = {"name": "born", "kind": "datetime", "nullable": False}
+
+    frame = payloads.read_rows([{"born": 0}, {"born": "1970-01-01T00:00:01.5Z"}], [column])
+
+    assert frame["born"].tolist() == [
+        pd.Timestamp(0, tz="UTC"),
+        pd.Timestamp("1970-01-01 00:00:01.5", tz="UTC"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "place"),
+    [((0.6, 0.4), 0.5, 0), ((0.6, 0.4), 0.3, 1), ((0.2, 0.3, 0.5), 0.1, 2)],
+)
+def test_a_threshold_moves_the_decision_between_two_classes(
+    scores: tuple[float, ...], threshold: float, place: int
+) -> None:
+    assert payloads.decide(scores, threshold) == place

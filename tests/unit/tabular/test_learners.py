@@ -13,7 +13,6 @@ from tasks.tabular.coding import CodedClassifier
 from tasks.tabular.errors import UnknownNameError
 from tasks.tabular.learners import (
     LEARNERS,
-    OPTIONAL_PACKAGES,
     LearnerName,
     make_model,
     predict_scores,
@@ -49,7 +48,7 @@ def test_every_learner_learns_every_kind_of_problem(
     rows, y = conform(frame, schema), frame[target]
     params = {} if learner.family == "linear" else _cheapest(learner)
 
-    model = make_model(learner, params, problem, schema, seed=1, threads=1).fit(rows, y)
+    model = make_model(learner, params, problem, schema, seed=1, threads=1).pipeline.fit(rows, y)
     scores = predict_scores(model, rows, problem)
 
     if target == "regression":
@@ -82,10 +81,6 @@ def test_an_unknown_learner_is_answered_with_the_nearest() -> None:
 
 def test_forms_offer_every_learner() -> None:
     assert get_args(LearnerName) == tuple(LEARNERS)
-
-
-def test_optional_packages_are_learners_too() -> None:
-    assert set(OPTIONAL_PACKAGES) <= LEARNERS.keys()
 
 
 def test_labels_survive_a_classifier_of_codes() -> None:

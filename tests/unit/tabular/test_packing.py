@@ -3,8 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pandas as pd
+from lightgbm import LGBMClassifier
+
 from infra.provenance import ROOT
-from tasks.tabular.packing import own_code, requirements
+from tasks.tabular.features import prepare
+from tasks.tabular.packing import own_code, packages_of, requirements
+from tasks.tabular.schema import infer
+from tasks.tabular.spec import PipelineSpec
 
 TEMPLATE = ROOT / "bento" / "requirements.txt"
 
@@ -18,11 +24,19 @@ def test_the_library_can_be_imported_from_its_pack_alone() -> None:
 
 
 def test_a_model_asks_only_for_its_own_learner() -> None:
-    names = {line.split("==")[0] for line in requirements(TEMPLATE, "xgboost")}
+    names = {line.split("==")[0] for line in requirements(TEMPLATE, LGBMClassifier())}
 
-    assert "xgboost" in names
-    assert names.isdisjoint({"lightgbm", "catboost"})
+    assert "lightgbm" in names
+    assert names.isdisjoint({"xgboost", "catboost", "feature_engine", "skrub", "torch"})
 
 
 def test_versions_are_exact() -> None:
-    assert all("==" in line for line in requirements(TEMPLATE, "lightgbm"))
+    assert all("==" in line for line in requirements(TEMPLATE, LGBMClassifier()))
+
+
+def test_packages_of_steps_are_asked_for() -> None:
+    frame = pd.DataFrame({"job": list("abcab") * 10})
+    spec = PipelineSpec.parse({"steps": [{"step": "count_encode"}]})
+    fitted = prepare(infer(frame), "linear", spec=spec).pipeline.fit(frame)
+
+    assert "feature_engine" in packages_of(fitted)
