@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from prefect import flow
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
+from pydantic import Field
 
 from flows import scripts
 from flows.data import prepare_dataset
-from infra.errors import RunFailedError
-from infra.refs import DatasetRef, NameOrNone
-from tasks.augmentation import GpuPolicy, augment_rows, find_gpu
+from infra.refs import DatasetRef, NameOrNone, Seed
+from tasks.augmentation import (
+    GpuPolicy,
+    augment_rows,
+    find_augmented,
+    find_gpu,
+    run_elsewhere,
+)
 from tasks.catalogue import publish_card
 from tasks.preprocessing import derive_features, preview_features
 from tasks.profiling import profile_dataset
 from tasks.tabular.resampling import Balancing
 from tasks.tabular.spec import PipelineSpec
+from tasks.tabular.splitting import SplitPolicy
+
+WaitSeconds = Annotated[float, Field(ge=0, le=86_400)]
 
 ON_GPU = "augment-dataset/on-gpu"
 """The deployment that trains generators where there is a GPU."""
@@ -30,40 +38,43 @@ def prepare_features(
     spec: PipelineSpec | None = None,
     *,
     name: NameOrNone = "",
+    split: SplitPolicy | None = None,
     balancing: Balancing | None = None,
     gpu: GpuPolicy = "prefer",
-    gpu_wait_seconds: float = 3600.0,
+    gpu_wait_seconds: WaitSeconds = 3600.0,
     preview: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
     allow_personal_data: bool = False,
 ) -> DatasetRef | None:
     """Write a dataset's features out as a version of their own, or show the first hundred rows.
 
     Whatever the steps learn is learned from the training part; the version says of every row
-    which part it is in, and training on it keeps to that. To train on raw data, give the
-    specification to `train_model` instead: the model then carries its preparation.
+    which part it is in, and training on it keeps to that. A model trained on it takes features:
+    to serve raw rows, give the specification to `train_model` instead.
 
     Args:
         dataset: A version that passed its validation.
         target: Column to predict; steps that look at it need it, and it is kept.
         spec: Steps in order; the usual ones if empty.
-        name: Of the derived dataset; the dataset's with `_features` if empty.
+        name: Of the derived dataset; that of what it is made from with `_features` if empty.
+        split: How rows are dealt out to training, validation and holdout; at random if empty.
         balancing: Rows of rare classes to add first; needs a target.
         gpu: Where the autoencoder is trained, if it is asked for: on the pool `gpu` if it is
             served (prefer), there or nowhere (require), or on this pool (never).
-        gpu_wait_seconds: How long `require` waits for a worker.
+        gpu_wait_seconds: How long a worker on the pool is waited for.
         preview: Only show what comes out; nothing is kept.
         seed: Same seed, data and specification give the same version.
         allow_personal_data: Derive also from columns with personal data that is not masked.
     """
     if preview:
-        preview_features(dataset, target, spec, seed=seed)
+        preview_features(dataset, target, spec, seed=seed, allow_personal_data=allow_personal_data)
         return None
     if balancing is not None and balancing.method != "none":
         dataset = augment_dataset.fn(
             dataset,
             target,
             balancing,
+            split=split,
             gpu=gpu,
             gpu_wait_seconds=gpu_wait_seconds,
             seed=seed,
@@ -74,6 +85,7 @@ def prepare_features(
         target,
         spec,
         name=name or None,
+        split=split,
         seed=seed,
         allow_personal_data=allow_personal_data,
     )
@@ -89,9 +101,10 @@ def augment_dataset(
     balancing: Balancing,
     *,
     name: NameOrNone = "",
+    split: SplitPolicy | None = None,
     gpu: GpuPolicy = "prefer",
-    gpu_wait_seconds: float = 3600.0,
-    seed: int = 0,
+    gpu_wait_seconds: WaitSeconds = 3600.0,
+    seed: Seed = 0,
     allow_personal_data: bool = False,
 ) -> DatasetRef:
     """Add rows of rare classes to a dataset, made from its training rows, as another version.
@@ -101,53 +114,50 @@ def augment_dataset(
         target: Column whose classes are balanced.
         balancing: How, and how far.
         name: Of the derived dataset; the dataset's with `_augmented` if empty.
+        split: How rows are dealt out to training, validation and holdout; at random if empty.
         gpu: Where the autoencoder is trained, if it is asked for: on the pool `gpu` if it is
             served (prefer), there or nowhere (require), or on this pool (never).
-        gpu_wait_seconds: How long `require` waits for a worker.
+        gpu_wait_seconds: How long a worker on the pool is waited for.
         seed: Same seed, data and balancing give the same version.
         allow_personal_data: Learn also from columns with personal data that is not masked.
     """
+    policy = split or SplitPolicy()
+
+    def made_before() -> DatasetRef | None:
+        return find_augmented(
+            dataset, target, balancing, name=name or None, seed=seed, split=policy
+        )
+
+    known = made_before()
+    if known is not None:
+        return known
     if balancing.method == "vae" and find_gpu(ON_GPU, gpu, gpu_wait_seconds):
-        _run_on_gpu(dataset, target, balancing, name, seed, allow_personal_data=allow_personal_data)
-    augmented = augment_rows(  # what the GPU has made is found, not made again
+        parameters = {
+            "dataset": dataset.model_dump(),
+            "target": target,
+            "balancing": balancing.model_dump(),
+            "name": name,
+            "split": policy.model_dump(),
+            "gpu": "never",  # it is there
+            "seed": seed,
+            "allow_personal_data": allow_personal_data,
+        }
+        run_elsewhere(ON_GPU, parameters, gpu, gpu_wait_seconds)
+        known = made_before()
+        if known is not None:
+            return known
+    augmented = augment_rows(
         dataset,
         target,
         balancing,
         name=name or None,
+        split=policy,
         seed=seed,
         allow_personal_data=allow_personal_data,
     )
     profile_dataset(augmented, target)
     publish_card(augmented)
     return augmented
-
-
-def _run_on_gpu(
-    dataset: DatasetRef,
-    target: str,
-    balancing: Balancing,
-    name: str,
-    seed: int,
-    *,
-    allow_personal_data: bool,
-) -> None:
-    """Have the deployment on the GPU pool make the version, and wait for it."""
-    run: FlowRun = run_deployment(  # type: ignore[assignment]  # no coroutine in a sync flow
-        ON_GPU,
-        parameters={
-            "dataset": dataset.model_dump(),
-            "target": target,
-            "balancing": balancing.model_dump(),
-            "name": name,
-            "gpu": "never",  # it is there
-            "seed": seed,
-            "allow_personal_data": allow_personal_data,
-        },
-        poll_interval=1,
-    )
-    state = run.state
-    if state is None or not state.is_completed():
-        raise RunFailedError(ON_GPU, run.name, (state and state.message) or "no state")
 
 
 if __name__ == "__main__":

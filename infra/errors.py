@@ -14,7 +14,6 @@
   + DatasetRejectedError
   + PersonalDataError
   + PoolUnservedError
-  + RunFailedError
   + PreparationError
   + DatasetNameError
   + ModelNotFoundError
@@ -138,7 +137,7 @@ class DatasetDeletedError(PlatformError):
 
 
 class PreparationError(PlatformError):
-    """A file that was uploaded did not become a dataset version."""
+    """A file or dataset did not become a dataset version, because another run failed."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
@@ -172,7 +171,7 @@ class PersonalDataError(PlatformError):
 class PoolUnservedError(PlatformError):
     """A run asks for a work pool that nobody serves."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
+    status = HTTPStatus.GATEWAY_TIMEOUT
 
     def __init__(self, pool: str, waited: float) -> None:
         super().__init__(pool, waited)
@@ -181,25 +180,9 @@ class PoolUnservedError(PlatformError):
 
     def __str__(self) -> str:
         return (
-            f"augment: no worker has served the pool {self.pool!r} for {self.waited:.0f} s; start "
-            f"one with `prefect worker start --pool {self.pool}`, or let the run fall back with "
-            "`prefer`"
+            f"augment: no worker has served the pool {self.pool!r} for {self.waited:.0f} s; run "
+            f"`prefect worker start --pool {self.pool}`, or ask with `prefer`"
         )
-
-
-class RunFailedError(PlatformError):
-    """A run that another run started did not complete."""
-
-    status = HTTPStatus.BAD_GATEWAY
-
-    def __init__(self, deployment: str, run: str, reason: str) -> None:
-        super().__init__(deployment, run, reason)
-        self.deployment = deployment
-        self.run = run
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"run {self.run!r} of {self.deployment} ended without success: {self.reason}"
 
 
 class SourceError(PlatformError):
@@ -272,7 +255,9 @@ class DatasetNameError(PlatformError):
         self.name = name
 
     def __str__(self) -> str:
-        return f"{self.name!r} gives no usable name; use letters, digits and underscores"
+        return (
+            f"{self.name!r} gives no usable name; use at most 100 letters, digits and underscores"
+        )
 
 
 class ModelNotFoundError(PlatformError):

@@ -19,6 +19,10 @@ NameOrNone = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]*$", max_lengt
 """A name, or the empty text that a form gives for none."""
 
 
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+"""Where random numbers begin."""
+
+
 class DatasetRef(BaseModel, frozen=True):
     """One immutable version of a dataset in the catalogue."""
 

@@ -20,6 +20,7 @@ from tasks.tabular.evidence import json_rows
 from tasks.tabular.pii import unmasked
 from tasks.tabular.schema import Schema
 from tasks.tabular.spec import PipelineSpec
+from tasks.tabular.splitting import SplitPolicy
 
 SUFFIX = "_features"
 """What the name of a table of features ends in, where none is given."""
@@ -31,7 +32,12 @@ _SHOWN_COLUMNS = 30
     cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=if_transient
 )
 def preview_features(
-    dataset: DatasetRef, target: str, spec: PipelineSpec | None, *, seed: int = 0
+    dataset: DatasetRef,
+    target: str,
+    spec: PipelineSpec | None,
+    *,
+    seed: int = 0,
+    allow_personal_data: bool = False,
 ) -> derivation.Preview:
     """Show what a specification makes of the first hundred rows; nothing is kept.
 
@@ -39,21 +45,25 @@ def preview_features(
     ------
     DatasetNotFoundError
         If the catalogue has no such version.
+    PersonalDataError
+        If it holds unmasked personal data and that is not allowed.
     StepError
         If a step cannot be fitted.
     """
     settings = get_settings()
     version = Catalogue(open_database(settings.database)).get(dataset)
+    if (found := unmasked(version.findings)) and not allow_personal_data:
+        raise PersonalDataError(str(dataset), found)
     with opened_frame(open_store(settings.storage), version.frame_digest) as path:
         schema = Schema.from_json(version.schema)
-        found = derivation.preview(path, schema, spec, target, seed=seed)
-    _show_steps(dataset, found.steps, f"fitted on {found.sampled:,} rows")
+        shown = derivation.preview(path, schema, spec, target, seed=seed)
+    _show_steps(dataset, shown.steps, f"fitted on {shown.sampled:,} rows")
     create_table_artifact(
         key=f"features-{dataset.project}-{dataset.name}".replace("_", "-"),
-        table=json_rows(found.rows.iloc[:, :_SHOWN_COLUMNS]),
-        description=f"{dataset}: {found.rows.shape[1]} features of its first rows",
+        table=json_rows(shown.rows.iloc[:, :_SHOWN_COLUMNS]),
+        description=f"{dataset}: {shown.rows.shape[1]} features of its first rows",
     )
-    return found
+    return shown
 
 
 @task(
@@ -65,6 +75,7 @@ def derive_features(
     spec: PipelineSpec | None,
     *,
     name: Name | None = None,
+    split: SplitPolicy | None = None,
     seed: int = 0,
     allow_personal_data: bool = False,
 ) -> DatasetRef:
@@ -87,7 +98,14 @@ def derive_features(
     if (found := unmasked(version.findings)) and not allow_personal_data:
         raise PersonalDataError(str(dataset), found)
     spec = spec or PipelineSpec()
-    recipe = {"kind": "features", "target": target, "seed": seed, "spec": spec.to_json()}
+    split = split or SplitPolicy()
+    recipe = {
+        "kind": "features",
+        "target": target,
+        "seed": seed,
+        "split": split.model_dump(),
+        "spec": spec.to_json(),
+    }
     name = name or f"{dataset.name}{SUFFIX}"
     known = catalogue.derived(dataset, name, recipe)
     if known is not None:
@@ -95,7 +113,9 @@ def derive_features(
         return known.ref
     frame = read_frame(store, version.frame_digest)
     goal = problem.identify(frame, target) if target else None
-    made = derivation.features_of(frame, Schema.from_json(version.schema), spec, goal, seed=seed)
+    made = derivation.features_of(
+        frame, Schema.from_json(version.schema), spec, goal, seed=seed, policy=split
+    )
     notes = (f"features by {spec.digest[:12]}", f"{len(made.dropped)} rows left out")
     digest, schema = keep_made(store, "frames", lambda path: derivation.write(made, path))
     entry = DatasetEntry.derived(

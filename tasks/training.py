@@ -6,7 +6,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from infra.database.engine import open_database
 from infra.errors import PersonalDataError
 from infra.frames import read_frame
 from infra.provenance import ROOT, git_commit, lock_hash
-from infra.refs import DatasetRef, Name
+from infra.refs import DatasetRef, Name, Seed
 from infra.settings import get_settings
 from infra.storage import open_store
 from infra.tracking import Tracking
@@ -85,7 +85,7 @@ class TrainingRequest(BaseModel, frozen=True):
         title="Allow personal data",
         description="Train on columns with personal data that is not masked; recorded",
     )
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
+    seed: Seed = Field(
         default=0, title="Seed", description="Same seed, data and libraries: same split and models"
     )
 
@@ -173,6 +173,7 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
         seed=request.seed,
         threads=os.cpu_count() or 1,
         folds=tuple(parts.folds),
+        crossed=tuple(parts.crossed),
         spec=request.preparation,
         balancings=balancing.candidates(
             request.balancing, y.iloc[parts.training], goal, metric.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from infra.database.engine import transaction
 from infra.database.tables import dataset_parents, dataset_versions
 from infra.errors import (
     DatasetDeletedError,
+    DatasetNameError,
     DatasetNotFoundError,
     DatasetRejectedError,
     ServiceUnavailableError,
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 State = Literal["ingested", "validated", "rejected"]
 Direction = Literal["ancestors", "descendants"]
+
+_NAME = re.compile(r"[a-z0-9_]{1,100}")
+"""What a reference can name: a row it cannot would break every listing."""
 
 _ATTEMPTS = 10
 """Times an upload looks for a free version number when others upload at the same moment."""
@@ -137,21 +142,32 @@ class Catalogue:
             *same_frame,
         )
 
-    def add(self, project: str, name: str, entry: DatasetEntry) -> DatasetVersion:
+    def add(
+        self,
+        project: str,
+        name: str,
+        entry: DatasetEntry,
+        *,
+        state: State = "ingested",
+        findings: dict[str, Any] | None = None,
+    ) -> DatasetVersion:
         """Enter a version; the same data under the same name give the version they have.
 
-        Owner, description and tags of that version are replaced where the entry says any.
+        Owner, description and tags of that version are replaced where the entry says any;
+        `state` and `findings` are those of a version that is new.
 
         The row is written last, after the bytes are in the store, so that a version that
         can be found can be read.
         """
+        if not _NAME.fullmatch(name):
+            raise DatasetNameError(name)
         for _ in range(_ATTEMPTS):
             known = self.find(project, name, entry.source_digest, entry.frame_digest)
             if known is not None:
                 return self._described(known, entry)
             try:
                 with transaction(self._engine) as connection:
-                    _insert(connection, project, name, entry)
+                    _insert(connection, project, name, entry, state=state, findings=findings)
             except IntegrityError:  # another upload took the number or entered the same bytes
                 continue
         known = self.find(project, name, entry.source_digest, entry.frame_digest)
@@ -253,21 +269,21 @@ class Catalogue:
 
     def add_trusted(self, parent: DatasetVersion, name: str, entry: DatasetEntry) -> DatasetRef:
         """Enter a version that is as trusted, and as personal, as what it was made from."""
-        ref = self.add(parent.ref.project, name, entry).ref
-        if parent.findings is not None:
-            self.record_findings(ref, parent.findings)
-        self.mark(ref, "validated")
-        return ref
+        made = self.add(
+            parent.ref.project, name, entry, state="validated", findings=parent.findings
+        )
+        return made.ref
 
     def derived(
         self, parent: DatasetRef, name: str, recipe: dict[str, Any]
     ) -> DatasetVersion | None:
-        """Return the newest version called `name` that was made from `parent` by a recipe."""
+        """Return the newest trusted version called `name` that was made from `parent` so."""
         made = self.versions(parent.project, name, limit=1_000)
-        return next(
-            (each for each in made if each.entry.recipe == recipe and parent in each.entry.parents),
-            None,
-        )
+        for each in made:
+            same = each.entry.recipe == recipe and parent in each.entry.parents
+            if same and each.state == "validated":
+                return each
+        return None
 
     def mark(self, ref: DatasetRef, state: State, reasons: tuple[str, ...] = ()) -> None:
         """Record what validation found."""
@@ -320,7 +336,15 @@ def _at(ref: DatasetRef) -> tuple[ColumnElement[bool], ...]:
     return (*_named(ref.project, ref.name), _ROWS.version == ref.version)
 
 
-def _insert(connection: Connection, project: str, name: str, entry: DatasetEntry) -> None:
+def _insert(
+    connection: Connection,
+    project: str,
+    name: str,
+    entry: DatasetEntry,
+    *,
+    state: State,
+    findings: dict[str, Any] | None,
+) -> None:
     newest = connection.scalar(select(func.max(_ROWS.version)).where(*_named(project, name)))
     made = connection.scalar(
         insert(dataset_versions)
@@ -332,7 +356,8 @@ def _insert(connection: Connection, project: str, name: str, entry: DatasetEntry
             source_digest=entry.source_digest,
             frame_digest=entry.frame_digest,
             schema=entry.schema,
-            state="ingested",
+            state=state,
+            findings=findings,
             reasons=[],
             created_at=datetime.now(UTC),
             file=entry.file,

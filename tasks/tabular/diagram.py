@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 _LEARNED = {
-    "statistics_": "fills with",
+    "fills_": "fills with",
     "lower_": "lower limit",
     "upper_": "upper limit",
     "bin_edges_": "bin edges",
@@ -26,6 +27,9 @@ _LEARNED = {
     "powers_": "products",
 }
 """Attributes of fitted transformers that say what was learned."""
+
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Characters that no XML document may hold, however they are written."""
 
 _SHOWN = 60
 """Characters of a line in the picture."""
@@ -82,12 +86,12 @@ def svg(description: PipelineDescription) -> str:
         for place, step in enumerate(description.steps)
     ]
     height = _TOP + len(boxes) * (_BOX + _GAP)
-    text: str = (
+    page: str = (
         environment()
         .get_template("pipeline.svg.j2")
         .render(boxes=boxes, height=height, box=_BOX, gap=_GAP)
     )
-    return text
+    return _NO_XML.sub("\ufffd", page)
 
 
 def html(model: Pipeline) -> str:

@@ -15,6 +15,7 @@
   + ColumnValueError
   + SpecError
   + StepError
+  + NoRowsLeftError
   + SplitError
   + ResamplingError
   + LeakageError
@@ -239,6 +240,21 @@ class StepError(TabularError):
     def __str__(self) -> str:
         shown = ", ".join(map(repr, self.columns[:5])) + (", …" if len(self.columns) > 5 else "")  # noqa: PLR2004 - what a line can hold
         return f"prepare: step {self.step!r} on {shown or 'no column'}: {self.problem}"
+
+
+class NoRowsLeftError(TabularError):
+    """The filters of a preparation leave no training rows, or one class of them."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(before, after)
+        self.before = before
+        self.after = after
+
+    def __str__(self) -> str:
+        return (
+            f"prepare: the row filters leave {self.after} of {self.before} training rows, too "
+            "few classes or rows to learn from; loosen drop_nulls or drop_duplicates"
+        )
 
 
 class SplitError(TabularError):

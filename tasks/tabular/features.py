@@ -103,8 +103,9 @@ def usable(
         If the specification names the target or a hidden column.
     """
     named = set(spec.named_columns) if spec else set()
+    made = set(spec.made_columns) if spec else set()
     for name in (target, *hidden):
-        if name in named:
+        if name in named | made:
             what = "the target" if name == target else "what rows are split by"
             raise SpecError((("columns", f"{name!r} is {what}; features cannot be made of it"),))
     return Schema(
@@ -118,12 +119,8 @@ def usable(
 
 def carried(schema: Schema, target: str, spec: PipelineSpec | None, features: Schema) -> Schema:
     """Return the columns rows carry until they are fitted on: features, and what filters see."""
-    named = set(spec.filter_columns) if spec else set()
-    extra = (
-        each
-        for each in schema.columns
-        if each.name in named and each.name != target and each.name not in features.names
-    )
+    named = (set(spec.filter_columns) if spec else set()) - {target, *features.names}
+    extra = (each for each in schema.columns if each.name in named)
     return Schema((*features.columns, *extra))
 
 
@@ -133,8 +130,7 @@ def complete(
     """Write out what `remainder` means: the specification that is compiled."""
     added: Iterator[Step | RowStep] = iter(())
     if spec.remainder == "default":
-        scaled = any(isinstance(each, Scale | Pca) for each in spec.steps)
-        added = _usual(schema, family, problem, scaled=scaled)
+        added = _usual(schema, family, problem, scaled=_scaled(spec))
     elif spec.remainder == "drop":
         kinds: tuple[Literal["categorical", "text", "datetime"], ...]
         kinds = ("categorical", "text", "datetime")
@@ -142,8 +138,19 @@ def complete(
     return PipelineSpec(steps=(*spec.steps, *added), remainder="refuse")
 
 
+def _scaled(spec: PipelineSpec) -> tuple[str, ...] | None:
+    """Return the columns a specification scales by name; None where it scales all numbers."""
+    named: list[str] = []
+    for each in spec.steps:
+        if isinstance(each, Scale | Pca):
+            if isinstance(each.columns, str):
+                return None
+            named += each.columns
+    return tuple(dict.fromkeys(named))
+
+
 def _usual(
-    schema: Schema, family: Family, problem: Problem | None, *, scaled: bool
+    schema: Schema, family: Family, problem: Problem | None, *, scaled: tuple[str, ...] | None
 ) -> Iterator[Step]:
     """Yield the steps a family needs for the kinds of columns there are."""
     if schema.of_kind("datetime"):
@@ -163,8 +170,8 @@ def _usual(
             yield Ordinal(max_categories=MAX_CATEGORIES)
         return
     yield Impute(indicator=True)
-    if not scaled:
-        yield Scale()
+    if scaled is not None:
+        yield Scale(without=scaled)
     if categorical:
         yield OneHot(max_categories=MAX_CATEGORIES, min_frequency=MIN_FREQUENCY)
 

@@ -6,42 +6,36 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from scipy import sparse
 from sklearn.model_selection import StratifiedKFold, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
-from tasks.tabular.errors import LeakageError, ResamplingError, TabularError
+from tasks.tabular.errors import (
+    LeakageError,
+    NoRowsLeftError,
+    ResamplingError,
+    TabularError,
+)
 from tasks.tabular.resampling import MADE, Balancing, Resampled, resample
 from tasks.tabular.splitting import child_seed
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from tasks.tabular.learners import UnfittedModel
     from tasks.tabular.problem import Problem
     from tasks.tabular.schema import Schema
+    from tasks.tabular.steps.base import RowStep
 
 THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1_macro")
 """Metrics a decision threshold can be moved for; for others it is balanced accuracy."""
 
 _THRESHOLD_FOLDS = 5
-
-
-class NoRowsLeftError(TabularError):
-    """The filters of a preparation leave no training rows, or one class of them."""
-
-    def __init__(self, before: int, after: int) -> None:
-        super().__init__(before, after)
-        self.before = before
-        self.after = after
-
-    def __str__(self) -> str:
-        return (
-            f"prepare: the row filters leave {self.after} of {self.before} training rows, too "
-            "few classes or rows to learn from; loosen drop_nulls or drop_duplicates"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +97,51 @@ def fit(
     pipeline = model.pipeline
     weights: dict[str, Any] = {}
     if balancing.method == "class_weights":
-        weights = {"learner__sample_weight": compute_sample_weight("balanced", given.y)}
+        weights = {"sample_weight": compute_sample_weight("balanced", given.y)}
     elif balancing.method == "threshold":
         pipeline = _with_threshold(pipeline, problem, metric, seed)
     # threads of BLAS that wait for each other made small fits ten times slower on a busy
     # machine, and their number moves the last bits
     try:
         with threadpool_limits(1, user_api="blas"):
-            pipeline.fit(given.rows, given.y, **weights)
+            features = fit_features(pipeline[:-1], given)
+            pipeline[-1].fit(features, given.y, **weights)
     except ValueError as error:
         if balancing.method != "threshold" or isinstance(error, TabularError):
             raise
         raise ResamplingError("threshold", " ".join(str(error).split())[:300]) from error
     return FittedModel(pipeline, kept[_real(given)], int((given.origins == MADE).sum()))
+
+
+def fit_features(features: Pipeline, given: Resampled) -> Any:
+    """Fit a preparation on real rows, each once, and return the features of all rows.
+
+    A row that is repeated has the features of the one it repeats: were its copies fitted on,
+    an encoding by the target would tell each of them the target of the others. What was made
+    up is transformed as rows of the future are.
+    """
+    if not features.steps:
+        return given.rows
+    real = given.origins != MADE
+    places, first, back = np.unique(given.origins[real], return_index=True, return_inverse=True)
+    once = np.flatnonzero(real)[first]
+    found = features.fit_transform(given.rows.iloc[once], given.y.iloc[once])
+    if len(places) == len(given.rows) and (np.diff(given.origins) > 0).all():
+        return found
+    parts = [_taken(found, back)]
+    if not real.all():
+        parts.append(features.transform(given.rows[~real]))
+    return _stacked(parts)
+
+
+def _taken(features: Any, places: NDArray[np.intp]) -> Any:
+    return features.iloc[places] if isinstance(features, pd.DataFrame) else features[places]
+
+
+def _stacked(parts: list[Any]) -> Any:
+    if isinstance(parts[0], pd.DataFrame):
+        return pd.concat(parts, ignore_index=True)
+    return sparse.vstack(parts, "csr") if sparse.issparse(parts[0]) else np.vstack(parts)
 
 
 def threshold_of(pipeline: Pipeline) -> float:
@@ -137,12 +163,22 @@ def _kept(
     model: UnfittedModel, rows: pd.DataFrame, y: pd.Series[Any], problem: Problem
 ) -> NDArray[np.intp]:
     """Return the positions the row filters leave; duplicates are equal in their target too."""
-    kept = np.arange(len(rows))
-    for each in model.filters:
-        looked_at = rows.iloc[kept].assign(**{problem.target: y.iloc[kept]})
-        kept = kept[each.kept(looked_at)]
+    kept = np.flatnonzero(filtered(model.filters, rows, y, problem.target))
     if not len(kept) or (problem.kind != "regression" and y.iloc[kept].nunique() < 2):  # noqa: PLR2004
         raise NoRowsLeftError(len(rows), len(kept))
+    return kept
+
+
+def filtered(
+    filters: Sequence[RowStep], rows: pd.DataFrame, y: pd.Series[Any] | None, target: str
+) -> NDArray[np.bool_]:
+    """Return which rows the filters leave, shape (n_rows,); the target counts for duplicates."""
+    looked_at = rows.copy(deep=False)
+    if y is not None:
+        looked_at[target] = y
+    kept = np.ones(len(rows), dtype=bool)
+    for each in filters:
+        kept[kept] = each.kept(looked_at[kept])
     return kept
 
 

@@ -10,10 +10,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from tasks.tabular.errors import ColumnValueError, StepError
 from tasks.tabular.features import Family, prepare, usable
-from tasks.tabular.problem import Problem
+from tasks.tabular.problem import Problem, is_quantity
 from tasks.tabular.schema import infer
 from tasks.tabular.spec import PipelineSpec
+from tasks.tabular.steps.base import RowStep
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,6 +102,11 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
     def _fit(self, X: Any, y: Any) -> Any:  # noqa: N803 - sklearn's name
         rows = self._rows(X, reset=True)
         spec = _spec(self.spec)
+        filters = [] if spec is None else [e for e in spec.steps if isinstance(e, RowStep)]
+        if filters:
+            raise StepError(
+                filters[0].step, (), "a transformer cannot leave out rows; do it before fitting"
+            )
         self.schema_ = usable(infer(rows), "", spec)
         if not self.schema_.columns:  # nothing informative is still something to transform
             self.schema_ = infer(rows)
@@ -113,8 +120,12 @@ class DataPreprocessor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  
         if isinstance(X, pd.DataFrame):  # the schema finds its columns by name
             if reset:
                 self.n_features_in_ = X.shape[1]
-                self.feature_names_in_ = np.asarray(X.columns, dtype=object)
-            return X
+                if all(isinstance(name, str) for name in X.columns):
+                    self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+            named = X.set_axis(X.columns.map(str), axis=1)
+            for name in named.columns[named.columns.duplicated()]:
+                raise ColumnValueError(name, "a second column of that name", "one column's")
+            return named
         array = validate_data(self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
         return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])])
 
@@ -126,9 +137,9 @@ def _spec(given: PipelineSpec | dict[str, Any] | str | None) -> PipelineSpec | N
 
 
 def _problem(y: Any) -> Problem:
-    """Say what kind of problem a target is, as scikit-learn tells them apart."""
+    """Say what kind of problem a target is: many or rare whole numbers are a quantity."""
     values = column_or_1d(y)
     kind = type_of_target(values, input_name="y")
-    if kind not in ("binary", "multiclass"):
+    if kind not in ("binary", "multiclass") or is_quantity(pd.Series(values)):
         return Problem("regression", _TARGET)
     return Problem(kind, _TARGET, tuple(np.unique(values).tolist()))

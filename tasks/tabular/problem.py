@@ -79,7 +79,7 @@ def identify(frame: pd.DataFrame, target: str) -> Problem:
         raise TargetError(target, f"{len(values)} rows have a value, {MIN_ROWS} are needed")
     if infer(values.to_frame()).columns[0].kind == "datetime":
         raise TargetError(target, "it is a date")
-    if _is_quantity(values):
+    if is_quantity(values):
         return Problem("regression", target)
     if len(counts) > MAX_CLASSES:
         raise TargetError(target, f"it has {len(counts)} different texts, {MAX_CLASSES} at most")
@@ -100,7 +100,8 @@ def identify_file(path: Path, schema: Schema, target: str) -> Problem:
     return identify(pd.read_parquet(path, columns=[*others, target]), target)
 
 
-def _is_quantity(values: pd.Series[Any]) -> bool:
+def is_quantity(values: pd.Series[Any]) -> bool:
+    """Whether values are to be predicted as a quantity, and not as classes."""
     if infer(values.to_frame()).columns[0].kind != "numeric":
         return False
     fractional = bool((values % 1 != 0).any())

@@ -45,6 +45,18 @@ MAX_VOTED = 100
 _DISCRETE = ("categorical", "text", "boolean")
 
 
+ADDING: tuple[Method, ...] = (
+    "random_over",
+    "random_under",
+    "smote",
+    "smote_nc",
+    "borderline_smote",
+    "adasyn",
+    "vae",
+)
+"""Methods that change which rows there are; the others change how a model is fitted."""
+
+
 class Balancing(BaseModel):
     """What is done about rare classes."""
 
@@ -166,13 +178,15 @@ def _made(
     rng = np.random.default_rng(seed)
     for name in coding.copied:  # too many different values to vote on
         made[name] = _copies(rows[name], codes, added, rng)
+    gaps = rows[coding.interpolated].isna()
+    if gaps.to_numpy().any():  # rows without any gap would tell that they are made up
+        masks = _copies(gaps, codes, added, rng)
+        made[coding.interpolated] = made[coding.interpolated].mask(masks)
     return made[list(rows.columns)], pd.Series(classes.take(added).to_numpy())
 
 
-def _copies(
-    values: pd.Series[Any], codes: NDArray[Any], added: NDArray[Any], rng: np.random.Generator
-) -> pd.Series[Any]:
-    """Draw values for made-up rows from real rows of their class."""
+def _copies(values: Any, codes: NDArray[Any], added: NDArray[Any], rng: np.random.Generator) -> Any:
+    """Draw values for made-up rows, of a series or frame, from real rows of their class."""
     places = np.empty(len(added), dtype=np.intp)
     for code in np.unique(added):
         of_class = added == code
@@ -249,7 +263,8 @@ class _Coding:
             for place, name in enumerate(self.names)
             if place in set(self.discrete)
         }
-        numbers = {name: numeric(rows[name]) for name in self.names if name not in self._categories}
+        self.interpolated = [name for name in self.names if name not in self._categories]
+        numbers = {name: numeric(rows[name]) for name in self.interpolated}
         self._medians = {name: _or_zero(np.nanmedian, each) for name, each in numbers.items()}
         self._scales = {name: _or_zero(np.nanstd, each) or 1.0 for name, each in numbers.items()}
         self._empty = {name for name, each in numbers.items() if np.isnan(each).all()}

@@ -97,10 +97,12 @@ def conform(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
     ColumnValueError
         If a value is not what its column holds.
     """
+    there = set(frame.columns)
+    twice = set(frame.columns[frame.columns.duplicated()])
     for each in schema.columns:
-        if (frame.columns == each.name).sum() > 1:
+        if each.name in twice:
             raise ColumnValueError(each.name, "a second column of that name", each.kind)
-    absent = tuple(each.name for each in schema.columns if each.name not in frame.columns)
+    absent = tuple(each.name for each in schema.columns if each.name not in there)
     if absent:
         raise MissingColumnsError(absent, tuple(map(str, frame.columns)))
     return pd.DataFrame(

@@ -13,7 +13,7 @@ from tasks.tabular.errors import LeakageError, NoCandidateError
 from tasks.tabular.fitting import FittedModel, fit, require_separate, threshold_of
 from tasks.tabular.learners import FITTING_ERRORS, Learner, Params, make_model, predict_scores
 from tasks.tabular.metrics import Metric, evaluate
-from tasks.tabular.splitting import Fold, crossed, folds
+from tasks.tabular.splitting import FOLDS, Fold, crossed, folds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 BALANCING_SHARE = 0.3
 """Of the budget, where something may be done about rare classes."""
-
-BALANCING_FOLDS = 3
-"""Of the cross-validation that decides it, where candidates were scored on one split."""
 
 DULL_DRAWS = 20
 """Draws in a row that are too slow for the time left before a search ends early."""
@@ -62,9 +59,9 @@ class Candidate:
 class Task:
     """What is searched over: training rows, what to predict and how it is judged.
 
-    `folds` are pairs of positions in `rows`, by default those of `splitting.folds`; `spec`
-    replaces the learners' usual preparation, and `balancings` are tried with the best
-    candidate.
+    `folds` are pairs of positions in `rows`, by default those of `splitting.folds`, and
+    `crossed` those of a whole cross-validation; `spec` replaces the learners' usual
+    preparation, and `balancings` are tried with the best candidate.
     """
 
     rows: pd.DataFrame
@@ -75,6 +72,7 @@ class Task:
     seed: int
     threads: int
     folds: tuple[Fold, ...] = ()
+    crossed: tuple[Fold, ...] = ()
     spec: PipelineSpec | None = None
     balancings: tuple[Balancing, ...] = ()
 
@@ -186,14 +184,11 @@ class _Trials:
         """Try the task's balancings with the best candidate while they fit the time."""
         learner = self.learners[best.learner]
         task = self.task
-        if len(self._folds) > 1 or task.folds:
-            crossed_folds = self._folds
-        else:
-            crossed_folds = crossed(task.y, task.problem, BALANCING_FOLDS, seed=task.seed)
+        judged = list(task.crossed) or crossed(task.y, task.problem, FOLDS, seed=task.seed)
         final = self._final_fit() * 2  # balanced rows are more rows
 
         def judge(balancing: Balancing) -> BalancingTrial:
-            return self._balanced(learner, best.params, balancing, crossed_folds)
+            return self._balanced(learner, best.params, balancing, judged)
 
         return choose(task.metric.name, task.balancings, judge, lambda: end - final - self._clock())
 

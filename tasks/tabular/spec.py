@@ -28,6 +28,8 @@ MAX_BYTES = 100_000
 """Of a specification's text."""
 
 MAX_STEPS = 100
+MAX_TOLD = 50
+"""Problems of a specification that are told; who has more begins with these."""
 
 
 def _read_step(given: Any) -> Any:
@@ -129,6 +131,11 @@ class PipelineSpec(BaseModel):
         return tuple(dict.fromkeys(named))
 
     @property
+    def made_columns(self) -> tuple[str, ...]:
+        """Columns that steps make under a name they were given."""
+        return tuple(name for each in self.steps for name in getattr(each, "formulas", ()))
+
+    @property
     def filter_columns(self) -> tuple[str, ...]:
         """Columns that rows are left out by; they need not be features."""
         named = [name for each in self.steps if isinstance(each, RowStep) for name in each.columns]
@@ -166,10 +173,12 @@ class _PlainLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 - PyYAML's
         """Refuse keys that are there twice, of which the first would be lost."""
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [name for place, name in enumerate(names) if name in names[:place]]
-        if twice:
-            raise yaml.YAMLError(f"{twice[0]!r} is there twice")
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in seen:
+                raise yaml.YAMLError(f"{name!r} is there twice")
+            seen.add(name)
         return super().construct_mapping(node, deep=deep)
 
 
@@ -181,7 +190,7 @@ def _is_branch(part: str) -> bool:
 def _first_told(problems: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Leave out what follows from another problem: one at the same place, or around it."""
     told: list[tuple[str, str]] = []
-    for where, what in problems:
+    for where, what in problems[:MAX_TOLD]:
         if not any(each == where or each.startswith(f"{where}.") for each, _ in told):
             told.append((where, what))
     return tuple(told)

@@ -90,16 +90,18 @@ class SplitPolicy(BaseModel):
 class Split:
     """A table's rows dealt out.
 
-    `training` and `holdout` are positions, sorted; `folds` are pairs of positions *within
-    training*. Nothing of the holdout is in any fold.
+    `training` and `holdout` are positions, sorted. `crossed` are the pairs of positions
+    *within training* of a cross-validation, `folds` those that candidates are scored on: for
+    large tables the last alone. Nothing of the holdout is in any fold.
     """
 
     def __init__(
-        self, training: NDArray[np.intp], holdout: NDArray[np.intp], folds: list[Fold]
+        self, training: NDArray[np.intp], holdout: NDArray[np.intp], crossed: list[Fold]
     ) -> None:
         self.training = training
         self.holdout = holdout
-        self.folds = folds
+        self.crossed = crossed
+        self.folds = crossed if len(training) <= SMALL else crossed[-1:]
 
     def table(self, rows: pd.Index[Any]) -> pd.DataFrame:
         """Return what is kept with a model: of every row its part and the fold it validates.
@@ -147,7 +149,8 @@ def split(
     try:
         if policy.kind == "random":
             training, holdout = hold_out(y, problem, seed=seed, share=policy.holdout_share)
-            return Split(training, holdout, folds(y.iloc[training], problem, seed=seed))
+            within = crossed(y.iloc[training], problem, FOLDS, seed=seed)
+            return Split(training, holdout, within)
         dealt = {"grouped": _grouped, "time": _by_time, "predefined": _predefined}[policy.kind](
             y, _given(keys, policy).set_axis(y.index), problem, seed, policy.holdout_share
         )
@@ -194,9 +197,8 @@ def hold_out(
 
 def folds(y: pd.Series[Any], problem: Problem, *, seed: int) -> list[Fold]:
     """Return the (training, validation) positions candidates are scored on."""
-    if len(y) > SMALL:
-        return [hold_out(y, problem, seed=seed)]
-    return crossed(y, problem, FOLDS, seed=seed)
+    found = crossed(y, problem, FOLDS, seed=seed)
+    return found if len(y) <= SMALL else found[-1:]
 
 
 def crossed(y: pd.Series[Any], problem: Problem, count: int, *, seed: int) -> list[Fold]:
@@ -242,8 +244,7 @@ def _group_folds(
 ) -> list[Fold]:
     kind = GroupKFold if problem.kind == "regression" else StratifiedGroupKFold
     cutter = kind(n_splits=FOLDS, shuffle=True, random_state=seed)
-    found = list(cutter.split(np.zeros(len(y)), y, groups))
-    return found[:1] if len(y) > SMALL else found
+    return list(cutter.split(np.zeros(len(y)), y, groups))
 
 
 def _by_time(
@@ -282,10 +283,7 @@ def _times(keys: pd.Series[Any]) -> NDArray[np.float64]:
 
 
 def _spans(moments: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """Return where the validation part of each fold starts and stops, in whole moments.
-
-    Large tables have only the last fold.
-    """
+    """Return where the validation part of each fold starts and stops, in whole moments."""
     rows = len(moments)
     width = rows // (FOLDS + 1)
     spans: dict[int, int] = {}
@@ -294,8 +292,7 @@ def _spans(moments: NDArray[np.float64]) -> list[tuple[int, int]]:
         if 0 < start < rows:
             stop = _start_of(moments, start + width)
             spans[start] = stop if stop > start else _end_of(moments, start)
-    found = list(spans.items())
-    return found[-1:] if rows > SMALL else found
+    return list(spans.items())
 
 
 def _start_of(moments: NDArray[np.float64], place: int) -> int:
@@ -330,7 +327,7 @@ def _predefined(
     made = np.flatnonzero(within == SYNTHETIC)
     if len(made):  # they were made from rows that would validate
         raise SplitError("predefined", "rows are synthetic and none is for validation")
-    found = folds(y.iloc[training].iloc[real], problem, seed=seed)
+    found = crossed(y.iloc[training].iloc[real], problem, FOLDS, seed=seed)
     return Split(training, holdout, found)
 
 

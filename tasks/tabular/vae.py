@@ -5,20 +5,17 @@ Needs PyTorch, which is an extra: import this module where it is used.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import BayesianGaussianMixture
 from torch import nn
 from torch.nn import functional
 
 from tasks.tabular.errors import ResamplingError
-from tasks.tabular.resampling import as_stored, numeric, whole
+from tasks.tabular.generative import code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,20 +32,10 @@ MIN_ROWS = 20
 MAX_ROWS = 20_000
 """Rows trained on; of frequent classes a sample is enough to learn what rare ones share."""
 
-MAX_CATEGORIES = 100
-FEW_VALUES = 20
-"""Different numbers up to which a column of numbers is generated as categories."""
-
-_COMPONENTS = 8
+_CHUNK_ROWS = 10_000
 _WATCHED = 2_000
 _DRAWS = 3
 _LEAST_BATCH = 50
-_TAIL = 0.005
-"""Share of a column at either end that has no say in how it is coded: sentinels, errors."""
-
-_MIXTURE_ROWS = 5_000
-_SPREAD = 4.0
-"""Standard deviations of a mixture's component that are scaled to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +110,7 @@ class TabularVae:
         rows, y = rows.iloc[chosen].reset_index(drop=True), y.iloc[chosen].reset_index(drop=True)
         kinds = {each.name: each.kind for each in schema.columns}
         self.columns_ = [
-            _code(rows[name], kinds[str(name)], self.seed, generator) for name in rows.columns
+            code(rows[name], kinds[str(name)], self.seed, generator) for name in rows.columns
         ]
         self.classes_ = sorted(counts.index.tolist())
         codes = np.searchsorted(np.asarray(self.classes_), y.to_numpy())
@@ -136,9 +123,16 @@ class TabularVae:
 
     def sample(self, rows: int, label: Any) -> pd.DataFrame:
         """Make up rows of a class, shape (rows, n_columns), in the types fitted on."""
+        chunks = [
+            self._sampled(min(_CHUNK_ROWS, rows - start), label, start)
+            for start in range(0, rows, _CHUNK_ROWS)
+        ]
+        return pd.concat(chunks, ignore_index=True)
+
+    def _sampled(self, rows: int, label: Any, start: int) -> pd.DataFrame:
         code = self.classes_.index(label)
-        generator = np.random.default_rng([self.seed, code])
-        with _seeded(self.seed + 1 + code), torch.no_grad():
+        generator = np.random.default_rng([self.seed, code, start])
+        with _seeded(self.seed + 1 + code + start), torch.no_grad():
             latent = torch.randn(rows, self.policy.latent).to(self._where)
             classes = _one_hot(torch.full((rows,), code, device=self._where), len(self.classes_))
             parts, means, deviations = self.network_.decode(latent, classes)
@@ -292,128 +286,6 @@ class _Network(nn.Module):  # type: ignore[misc]  # torch may not be installed
 
     def _deviation(self) -> torch.Tensor:
         return self.log_deviation.clamp(-5, 0).exp()
-
-
-class _Categories:
-    """A column of few values: each is a code, a gap too; rare ones share one."""
-
-    has_place = False
-
-    def __init__(self, values: pd.Series[Any]) -> None:
-        self.name = str(values.name)
-        self._like = values.iloc[:0]
-        counts = values.value_counts(dropna=False)
-        self._known = pd.Index(counts.index[:MAX_CATEGORIES])
-        self._rare = counts.iloc[MAX_CATEGORIES:]
-        self.size = len(self._known) + bool(len(self._rare))
-
-    def encode(
-        self, values: pd.Series[Any], _generator: np.random.Generator
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        codes = self._known.get_indexer(values)
-        codes[codes < 0] = self.size - 1
-        return codes, np.full(len(values), np.nan)
-
-    def decode(
-        self, codes: NDArray[np.intp], _places: Any, generator: np.random.Generator
-    ) -> pd.Series[Any]:
-        values = self._known.take(np.minimum(codes, len(self._known) - 1)).to_numpy(copy=True)
-        rare = codes >= len(self._known)
-        if rare.any():
-            shares = (self._rare / self._rare.sum()).to_numpy()
-            values[rare] = generator.choice(self._rare.index.to_numpy(), rare.sum(), p=shares)
-        return pd.Series(values, dtype=self._like.dtype)
-
-
-class _Numbers:
-    """A column of numbers or dates: the code is a mixture's component, or that it is a gap."""
-
-    has_place = True
-
-    def __init__(self, values: pd.Series[Any], seed: int, generator: np.random.Generator) -> None:
-        self.name = str(values.name)
-        self._like = values.iloc[:0]
-        numbers = numeric(values)
-        present = numbers[~np.isnan(numbers)]
-        self._range = (present.min(), present.max())
-        self._whole = whole(numbers)
-        low, high = np.quantile(present, [_TAIL, 1 - _TAIL], method="nearest")
-        inner = present[(present >= low) & (present <= high)]
-        self._centre, self._scale = inner.mean(), inner.std() or 1.0
-        sample = generator.choice(inner, min(_MIXTURE_ROWS, len(inner)), replace=False)
-        self._means, self._deviations, self._mixture = _mixture(self._scaled(sample), seed)
-        self._gaps = len(present) < len(numbers)
-        self.size = len(self._means) + self._gaps
-
-    def encode(
-        self, values: pd.Series[Any], generator: np.random.Generator
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        numbers = numeric(values)
-        there = ~np.isnan(numbers)
-        codes = np.full(len(numbers), self.size - 1)
-        places = np.full(len(numbers), np.nan)
-        scaled = self._scaled(numbers[there])
-        codes[there] = self._drawn(scaled, generator)
-        own = codes[there]
-        places[there] = np.clip(
-            (scaled - self._means[own]) / (_SPREAD * self._deviations[own]), -0.99, 0.99
-        )
-        return codes, places
-
-    def decode(
-        self, codes: NDArray[np.intp], places: Any, _generator: np.random.Generator
-    ) -> pd.Series[Any]:
-        own = np.minimum(codes, len(self._means) - 1)
-        scaled = np.clip(places, -1, 1) * _SPREAD * self._deviations[own] + self._means[own]
-        numbers = np.clip(scaled * self._scale + self._centre, *self._range)
-        numbers = np.round(numbers) if self._whole else numbers
-        if self._gaps:
-            numbers = np.where(codes == self.size - 1, np.nan, numbers)
-        return as_stored(numbers, self._like)
-
-    def _scaled(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((numbers - self._centre) / self._scale)
-
-    def _drawn(
-        self, scaled: NDArray[np.float64], generator: np.random.Generator
-    ) -> NDArray[np.intp]:
-        """Draw the component of every number by its posterior probability."""
-        apart = (scaled[:, None] - self._means) / self._deviations
-        logs = np.log(self._mixture / self._deviations) - np.clip(apart, -1e6, 1e6) ** 2 / 2
-        density = np.exp(logs - logs.max(axis=1, keepdims=True)).cumsum(axis=1)
-        draws = generator.random(len(scaled))[:, None] * density[:, -1:]
-        return np.asarray((density < draws).sum(axis=1).clip(0, len(self._means) - 1))
-
-
-def _code(
-    values: pd.Series[Any], kind: str, seed: int, generator: np.random.Generator
-) -> _Categories | _Numbers:
-    """Choose how a column is coded."""
-    few = values.nunique() <= FEW_VALUES
-    return (
-        _Categories(values)
-        if kind in ("categorical", "text", "boolean") or few
-        else _Numbers(values, seed, generator)
-    )
-
-
-def _mixture(
-    sample: NDArray[np.float64], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return means, deviations and weights of the components that count, shape (n,) each."""
-    mixture = BayesianGaussianMixture(
-        n_components=min(_COMPONENTS, len(np.unique(sample))),
-        weight_concentration_prior=1e-3,
-        max_iter=60,
-        tol=1e-2,
-        random_state=seed % 2**31,
-    )
-    with warnings.catch_warnings():  # a mixture that has not converged codes numbers too
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted = mixture.fit(sample.reshape(-1, 1))
-    counts = fitted.weights_ > 5e-3  # noqa: PLR2004 - one row in two hundred
-    deviations = np.sqrt(fitted.covariances_.ravel())
-    return fitted.means_.ravel()[counts], deviations[counts], fitted.weights_[counts]
 
 
 def _balanced(y: pd.Series[Any], generator: np.random.Generator) -> NDArray[np.intp]:

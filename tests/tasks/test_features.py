@@ -20,18 +20,19 @@ from infra.database.engine import open_database
 from infra.errors import DatasetRejectedError, PersonalDataError, PoolUnservedError
 from infra.frames import read_frame
 from infra.storage import open_store
-from tasks.augmentation import augment_rows, find_gpu
+from tasks.augmentation import augment_rows, find_gpu, run_elsewhere
 from tasks.ingestion import ingest_dataset
 from tasks.preprocessing import derive_features, preview_features
 from tasks.registry import register_model
 from tasks.tabular.derivation import PART, PREVIEW_ROWS
-from tasks.tabular.errors import SpecError, SplitError, StepError
+from tasks.tabular.errors import ResamplingError, SpecError, SplitError, StepError
 from tasks.tabular.resampling import Balancing
 from tasks.tabular.spec import PipelineSpec
+from tasks.tabular.splitting import SplitPolicy
 from tasks.training import TrainingReport, TrainingRequest, fit_candidates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from infra.refs import DatasetRef
@@ -419,6 +420,67 @@ def test_a_worker_on_the_pool_is_found() -> None:
         assert find_gpu("on-gpu/now", "require", 0.0)
 
         client.delete_work_pool("gpu")
+
+
+@pytest.fixture
+def gpu_deployment() -> Iterator[str]:
+    """A deployment on a pool that a worker once served and that takes up no run."""
+
+    @flow
+    def idle() -> None:
+        pass
+
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="gpu", type="process"))
+        client.create_deployment(client.create_flow(idle), "now", work_pool_name="gpu")
+        yield "idle/now"
+        client.delete_work_pool("gpu")
+
+
+def test_a_run_that_nobody_takes_up_is_cancelled_and_done_here(gpu_deployment: str) -> None:
+    assert run_elsewhere(gpu_deployment, {}, "prefer", 1.0) is False
+
+    with get_client(sync_client=True) as client:
+        runs = [
+            each for each in client.read_flow_runs() if each.state and each.state.is_cancelled()
+        ]
+    assert "no worker took it up" in [each.state.message for each in runs if each.state]
+
+
+def test_a_required_run_that_nobody_takes_up_is_an_error(gpu_deployment: str) -> None:
+    with pytest.raises(PoolUnservedError, match="gpu"):
+        run_elsewhere(gpu_deployment, {}, "require", 1.0)
+
+
+@pytest.mark.parametrize("method", ["none", "class_weights", "threshold"])
+def test_a_method_that_adds_no_rows_makes_no_version(
+    dataset: DatasetRef, platform: Settings, method: str
+) -> None:
+    with pytest.raises(ResamplingError, match="it adds no rows"):
+        augment_rows(dataset, "income", Balancing(method=method))
+
+    assert len(Catalogue(open_database(platform.database)).versions()) == 1
+
+
+def test_what_was_made_before_is_found(dataset: DatasetRef) -> None:
+    balancing = Balancing(method="random_over")
+
+    first = augment_dataset(dataset, "income", balancing)
+
+    assert augment_dataset(dataset, "income", balancing, gpu="require") == first
+
+
+def test_groups_stay_whole_in_a_derived_version(
+    enter: Callable[..., DatasetRef], platform: Settings, adult: pd.DataFrame
+) -> None:
+    frame = adult.assign(household=np.arange(len(adult)) // 3)
+    split = SplitPolicy(kind="grouped", column="household")
+
+    ref = augment_rows(enter(frame), "income", Balancing(method="random_over"), split=split)
+
+    made = frame_of(platform, ref)
+    real = made[made[PART] != "synthetic"]
+    assert real.groupby("household")[PART].nunique().max() == 1
 
 
 def test_the_flow_makes_synthetic_rows_by_the_autoencoder(

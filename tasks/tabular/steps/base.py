@@ -44,6 +44,9 @@ class Step(BaseModel):
 
     step: str
     columns: Columns = "all"
+    without: tuple[str, ...] = Field(
+        default=(), description="Columns to leave alone that `columns` would mean"
+    )
 
     keeps: ClassVar[bool] = False
     """Whether the columns stay beside what is made of them."""
@@ -51,8 +54,10 @@ class Step(BaseModel):
     joint: ClassVar[bool] = False
     """Whether it needs all its columns in one matrix."""
 
-    wide: ClassVar[bool] = False
-    """Whether it reads sparse columns."""
+    @property
+    def wide(self) -> bool:
+        """Whether it reads sparse columns."""
+        return False
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ class Step(BaseModel):
             joint=self.joint,
             wide=self.wide,
             more_than=getattr(self, "more_than", 0),
+            without=self.without,
             label=label,
         )
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from tasks.tabular.steps.base import Columns, Context, Step
+from tasks.tabular.transformers.filling import Filler, Strategy
 from tasks.tabular.transformers.numbers import Clipper
 
 
@@ -16,7 +16,7 @@ class Impute(Step):
 
     step: Literal["impute"] = "impute"
     columns: Columns = "numeric"
-    strategy: Literal["median", "mean", "most_frequent", "constant", "knn", "iterative"] = "median"
+    strategy: Strategy = "median"
     fill_value: float | str | None = Field(default=None, description="With strategy `constant`")
     indicator: bool = Field(default=False, description="Add a column per column with gaps")
     neighbors: int = Field(default=5, ge=1, description="With strategy `knn`")
@@ -28,28 +28,14 @@ class Impute(Step):
         return self
 
     def build(self, context: Context) -> Any:
-        """Return scikit-learn's imputer."""
-        from sklearn.impute import KNNImputer, SimpleImputer  # noqa: PLC0415 - with its kin
-
-        given: dict[str, Any] = {"add_indicator": self.indicator, "keep_empty_features": True}
-        if self.strategy == "knn":
-            return KNNImputer(n_neighbors=self.neighbors, **given)
-        if self.strategy == "iterative":
-            from sklearn.experimental import enable_iterative_imputer  # noqa: F401, PLC0415
-            from sklearn.impute import IterativeImputer  # noqa: PLC0415 - the line above opens it
-
-            return IterativeImputer(random_state=context.seed, **given)
-        missing = None if self._texts(context) else np.nan
-        return SimpleImputer(
-            missing_values=missing, strategy=self.strategy, fill_value=self.fill_value, **given
+        """Return the filler."""
+        return Filler(
+            self.strategy,
+            self.fill_value,
+            indicator=self.indicator,
+            neighbors=self.neighbors,
+            random_state=context.seed,
         )
-
-    def _texts(self, context: Context) -> bool:
-        """Whether it fills texts, whose gaps are None."""
-        if isinstance(self.columns, str):
-            return self.columns in ("categorical", "text")
-        texts = {*context.schema.of_kind("categorical", "text")}
-        return bool(self.columns) and all(name in texts for name in self.columns)
 
 
 class Clip(Step):
@@ -92,7 +78,10 @@ class DropColumns(Step):
     step: Literal["drop_columns"] = "drop_columns"
     columns: Columns
 
-    wide: ClassVar[bool] = True
+    @property
+    def wide(self) -> bool:
+        """Whether it reads sparse columns."""
+        return True
 
     def build(self, context: Context) -> Any:  # noqa: ARG002 - not needed
         """Return the word for it."""
@@ -108,7 +97,10 @@ class DropConstant(Step):
         default=0.0, ge=0, description="Variance, in the columns' unit squared"
     )
 
-    wide: ClassVar[bool] = True
+    @property
+    def wide(self) -> bool:
+        """Whether it reads sparse columns."""
+        return True
 
     def build(self, context: Context) -> Any:  # noqa: ARG002 - not needed
         """Return scikit-learn's selector."""

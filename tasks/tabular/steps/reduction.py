@@ -10,7 +10,12 @@ from sklearn import ensemble
 from sklearn import feature_selection as fs
 
 from tasks.tabular.steps.base import Columns, Context, Step
-from tasks.tabular.transformers.numbers import AtMost, Projection, PruneCollinear, PruneCorrelated
+from tasks.tabular.transformers.reduction import (
+    AtMost,
+    Projection,
+    PruneCollinear,
+    PruneCorrelated,
+)
 
 
 class Pca(Step):
@@ -23,7 +28,11 @@ class Pca(Step):
     )
 
     joint: ClassVar[bool] = True
-    wide: ClassVar[bool] = True
+
+    @property
+    def wide(self) -> bool:
+        """Whether it reads sparse columns."""
+        return True
 
     @field_validator("components")
     @classmethod
@@ -73,7 +82,11 @@ class SelectFeatures(Step):
     features: int = Field(default=20, ge=1, description="How many stay")
 
     joint: ClassVar[bool] = True
-    wide: ClassVar[bool] = True
+
+    @property
+    def wide(self) -> bool:
+        """Whether it reads sparse columns."""
+        return True
 
     def build(self, context: Context) -> Any:
         """Return scikit-learn's selector."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,10 @@ class Scale(Step):
     columns: Columns = "numeric"
     method: ScalingMethod = "standard"
 
-    wide: ClassVar[bool] = True
+    @property
+    def wide(self) -> bool:
+        """Whether it reads sparse columns."""
+        return self.method != "power"
 
     def build(self, context: Context) -> Any:
         """Return the scaler."""

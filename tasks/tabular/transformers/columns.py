@@ -37,6 +37,8 @@ class OnColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     columns : sequence of str, or Selector
         Names, or what the columns hold where the step stands: a selector that finds none
         makes the step do nothing.
+    without : tuple of str
+        Columns to leave alone that `columns` would mean.
     keep : bool, default False
         Whether the chosen columns stay beside what is made of them.
     more_than : int, default 0
@@ -57,6 +59,7 @@ class OnColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         transformer: Any = None,
         columns: tuple[str, ...] | Selector = "all",
         *,
+        without: tuple[str, ...] = (),
         keep: bool = False,
         more_than: int = 0,
         joint: bool = False,
@@ -66,6 +69,7 @@ class OnColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
     ) -> None:
         self.transformer = transformer
         self.columns = columns
+        self.without = without
         self.keep = keep
         self.more_than = more_than
         self.joint = joint
@@ -86,7 +90,8 @@ class OnColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
         """Return frames for frames and arrays for arrays; wide columns stay sparse."""
         check_is_fitted(self)
         blocks = as_blocks(self._validated(X, reset=False))
-        absent = [name for name in self.columns_ if name not in set(blocks.names)]
+        there = set(blocks.names)
+        absent = [name for name in self.columns_ if name not in there]
         if absent:
             raise StepError(self.label, tuple(absent), suggest(absent[0], blocks.names))
         chosen = self._selected(blocks)
@@ -195,12 +200,16 @@ class OnColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
             names = blocks.chosen(self.columns, wide=self.wide)
         else:
             names = list(self.columns)
-            absent = [name for name in names if name not in set(blocks.names)]
+            known = set(blocks.names)
+            absent = [name for name in names if name not in known]
             if absent:
                 there = suggest(absent[0], blocks.names)
                 raise StepError(
                     self.label, tuple(absent), f"there is no such column at this step; {there}"
                 )
+        if self.without:
+            left = set(self.without)
+            names = [name for name in names if name not in left]
         if self.more_than:
             frame = blocks.select(names).dense().frame
             names = [name for name in names if frame[name].nunique() > self.more_than]

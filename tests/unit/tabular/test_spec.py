@@ -406,7 +406,9 @@ def test_a_package_may_bring_a_step(publish: Callable[..., None]) -> None:
 
     spec = PipelineSpec.read("steps: [{step: double, columns: [a], times: 3}]")
 
-    assert spec.to_json()["steps"] == [{"step": "double", "columns": ["a"], "times": 3}]
+    assert spec.to_json()["steps"] == [
+        {"step": "double", "columns": ["a"], "without": [], "times": 3}
+    ]
     assert schemas()["double"]["description"] == "Twice the numbers."
     assert PipelineSpec.read(spec.to_yaml()).digest == spec.digest
 

@@ -283,8 +283,7 @@ CASES = {
     "impute and say where": Case(
         {"step": "impute", "columns": ["age", "pay"], "indicator": True},
         lambda: (
-            filled(ROWS["age"].median())
-            | {"pay": SERVED["pay"], "missingindicator_age": [1.0, 0.0, 0.0]}
+            filled(ROWS["age"].median()) | {"pay": SERVED["pay"], "missing(age)": [1.0, 0.0, 0.0]}
         ),
         ("age", "pay"),
     ),

@@ -19,17 +19,16 @@ from tasks.tabular.transformers.categories import HashedCategories, NativeCatego
 from tasks.tabular.transformers.columns import Matrix, OnColumns
 from tasks.tabular.transformers.conforming import ConformColumns
 from tasks.tabular.transformers.dates import DateParts, Elapsed
+from tasks.tabular.transformers.filling import Filler
 from tasks.tabular.transformers.numbers import (
     Clipper,
     Cycles,
     Expressions,
     Functions,
     Products,
-    Projection,
-    PruneCollinear,
-    PruneCorrelated,
     Scaler,
 )
+from tasks.tabular.transformers.reduction import Projection, PruneCollinear, PruneCorrelated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +65,9 @@ def allowed_to_fail(estimator: BaseEstimator) -> dict[str, str]:
     [
         *(Scaling(method) for method in ("standard", "min_max", "max_abs", "robust")),
         *(Scaling(method) for method in ("power", "quantile")),
+        Filler(),
+        Filler("most_frequent", indicator=True),
+        Filler("knn"),
         Clipper(),
         Clipper("iqr", 1.5, None),
         Clipper("fixed", -1.0, 1.0),
@@ -337,3 +339,30 @@ def test_columns_that_are_only_gaps_pass() -> None:
     assert NativeCategories().fit_transform(rows)["job"].tolist() == ["(missing)"] * 2
     assert HashedCategories(8).fit_transform(rows).nnz == 0
     assert np.isnan(Clipper().fit_transform(np.full((2, 1), np.nan))).all()
+
+
+def test_numbers_and_texts_are_filled_each_in_their_kind() -> None:
+    frame = pd.DataFrame({"age": [1.0, None, 3.0, 3.0], "job": ["a", None, "a", "b"]}, dtype=object)
+    frame["age"] = frame["age"].astype(float)
+
+    filled = Filler("most_frequent", indicator=True).fit_transform(frame)
+
+    assert filled["age"].tolist() == [1, 3, 3, 3]
+    assert filled["age"].dtype == float
+    assert filled["job"].tolist() == ["a", "a", "a", "b"]
+    assert filled["missing(job)"].tolist() == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("filler", "reason"),
+    [
+        (Filler("median"), "fills numbers"),
+        (Filler("constant", 1.0), "texts are filled by a text"),
+        (Filler("constant", "x"), "numbers are filled by a number"),
+    ],
+)
+def test_what_would_leave_gaps_is_refused(filler: Filler, reason: str) -> None:
+    frame = pd.DataFrame({"age": [1.0, None], "job": ["a", None]})
+
+    with pytest.raises(ValueError, match=reason):
+        filler.fit(frame)

@@ -12,10 +12,9 @@ import torch
 
 from infra.provenance import ROOT
 from tasks.tabular.errors import ResamplingError
+from tasks.tabular.generative import FEW_VALUES, MAX_CATEGORIES
 from tasks.tabular.schema import Schema, conform, infer
 from tasks.tabular.vae import (
-    FEW_VALUES,
-    MAX_CATEGORIES,
     MAX_ROWS,
     MIN_ROWS,
     TabularVae,
