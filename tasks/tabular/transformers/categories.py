@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import OrdinalEncoder
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tasks.tabular.transformers.base import GapTransformer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ def named_category(column: str, category: object) -> str:
     return f"{column}={MISSING if gap else category}"
 
 
-class Categorical(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Categorical(GapTransformer):
     """What the transformers below share: they read columns of any values."""
 
     def _texts(self, X: Any, *, reset: bool) -> pd.DataFrame:  # noqa: N803 - sklearn's name
@@ -35,17 +36,9 @@ class Categorical(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sci
         names = [f"x{place}" for place in range(array.shape[1])]
         return pd.DataFrame(array, columns=names)
 
-    def _inputs(self, input_features: Any) -> list[str]:
-        check_is_fitted(self)
-        known = getattr(self, "feature_names_in_", input_features)
-        if known is None:
-            return [f"x{place}" for place in range(self.n_features_in_)]
-        return [str(name) for name in known]
-
     def __sklearn_tags__(self) -> Any:
         """Texts and missing values pass."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         tags.input_tags.categorical = True
         return tags

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from tasks.tabular.transformers.base import GapTransformer
 
 if TYPE_CHECKING:
     from datetime import date
@@ -55,7 +56,7 @@ _LAST = 253_402_300_800.0
 """The year 10000 in Unix seconds, from which there are no dates."""
 
 
-class Dates(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Dates(GapTransformer):
     """What the transformers below share: they read dates, and numbers as Unix seconds."""
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803 - sklearn's names
@@ -71,19 +72,6 @@ class Dates(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
             self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan"
         )
         return [_instants(pd.Series(each)) for each in numbers.T]
-
-    def _inputs(self, input_features: Any) -> list[str]:
-        check_is_fitted(self)
-        known = getattr(self, "feature_names_in_", input_features)
-        if known is None:
-            return [f"x{place}" for place in range(self.n_features_in_)]
-        return [str(name) for name in known]
-
-    def __sklearn_tags__(self) -> Any:
-        """Missing dates pass."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "n_features_in_")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.preprocessing import (
     MaxAbsScaler,
     MinMaxScaler,
@@ -18,6 +17,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tasks.tabular.transformers.base import GapTransformer
 from tasks.tabular.transformers.expressions import evaluate, parse
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Function = Literal["sin", "cos", "tan"]
 _FUNCTIONS = {"sin": np.sin, "cos": np.cos, "tan": np.tan}
 
 
-class Numeric(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class Numeric(GapTransformer):
     """What the transformers below share: they read numbers, missing ones included."""
 
     def _numbers(self, X: Any, *, reset: bool) -> Any:  # noqa: N803 - sklearn's name
@@ -43,20 +43,6 @@ class Numeric(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-
             dtype=np.float64,
             ensure_all_finite="allow-nan",
         )
-
-    def _inputs(self, input_features: Any) -> list[str]:
-        """Return the names of the columns fitted on."""
-        check_is_fitted(self)
-        known = getattr(self, "feature_names_in_", input_features)
-        if known is None:
-            return [f"x{place}" for place in range(self.n_features_in_)]
-        return [str(name) for name in known]
-
-    def __sklearn_tags__(self) -> Any:
-        """Missing values pass."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        return tags
 
 
 class Scaler(Numeric):
