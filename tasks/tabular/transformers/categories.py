@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 OTHER, MISSING = "(other)", "(missing)"
 """What rare and unseen, and what missing values are called."""
 
+_INFREQUENT = "infrequent_sklearn"
+"""What scikit-learn calls rare values."""
+
 
 def named_category(column: str, category: object) -> str:
     """Name an indicator, for scikit-learn's `OneHotEncoder`."""
-    gap = category is None or category != category  # noqa: PLR0124 - NaN alone differs from itself
-    return f"{column}={MISSING if gap else category}"
+    if category is None or category != category:  # noqa: PLR0124 - NaN alone differs from itself
+        return f"{column}={MISSING}"
+    return f"{column}={OTHER if category == _INFREQUENT else category}"
 
 
 class Categorical(GapTransformer):
