@@ -78,12 +78,10 @@ def write(made: Derived, path: Path) -> Schema:
     table = pa.Table.from_arrays(arrays, names=[str(name) for name in made.frame.columns])
     pq.write_table(table, path, row_group_size=2**16)
     gaps = {name: table[name].null_count for name in table.column_names}
-    found = infer_file(path, gaps)
-    if made.schema is None:
-        return found
-    known = {each.name: each for each in made.schema.columns}
+    known = {each.name: each for each in made.schema.columns} if made.schema else {}
     columns = (
-        replace(known[e.name], nullable=e.nullable) if e.name in known else e for e in found.columns
+        replace(known.get(each.name, each), nullable=each.nullable)
+        for each in infer_file(path, gaps).columns
     )
     return Schema(tuple(replace(e, informative=False) if e.name == PART else e for e in columns))
 
@@ -192,7 +190,6 @@ class _Table:
     parts: NDArray[Any]
     features: Schema
     places: NDArray[np.intp]
-    total: int
 
     @classmethod
     def of(
@@ -215,7 +212,7 @@ class _Table:
         rows = conform(frame, carried(schema, target, spec, features))
         y = frame[target].infer_objects() if problem else None
         parts = _parts(frame, y, problem, dated, seed)
-        return cls(rows, y, parts, features, places, int(places.max(initial=-1)) + 1)
+        return cls(rows, y, parts, features, places)
 
     @property
     def name(self) -> str:
