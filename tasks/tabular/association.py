@@ -54,7 +54,7 @@ def pairs(frame: pd.DataFrame, schema: Schema) -> tuple[Pair, ...]:
     .. [1] Bergsma (2013), "A bias-correction for Cramér's V and Tschuprow's T", Journal of the
        Korean Statistical Society 42(3).
     """
-    kinds = {each.name: each.kind for each in schema.columns if each.informative}
+    kinds = {e.name: e.kind for e in schema.columns if e.informative and e.kind != "text"}
     kinds = dict(list(kinds.items())[:MAX_COLUMNS])
     columns = [_Coded(name, kind, _codes(frame[name], kind)) for name, kind in kinds.items()]
     found = [_pair(first, second) for first, second in combinations(columns, 2)]
@@ -109,7 +109,7 @@ def leaks(frame: pd.DataFrame, schema: Schema, target: str | None) -> dict[str, 
     if target is None or target not in kinds:
         return {}
     rows = frame[frame[target].notna()]
-    classes = kinds[target] in ("categorical", "boolean") or rows[target].nunique() <= 20  # noqa: PLR2004 - as few whole numbers are classes
+    classes = kinds[target] in ("categorical", "text", "boolean") or rows[target].nunique() <= 20  # noqa: PLR2004 - as few whole numbers are classes
     y = pd.factorize(rows[target])[0] if classes else _codes(rows[target], kinds[target])
     if len(rows) < _MIN_ROWS or len(np.unique(y)) < 2:  # noqa: PLR2004 - nothing to foretell
         return {}
@@ -168,7 +168,7 @@ def _explained(y: NDArray[Any], foretold: NDArray[Any]) -> float:
 
 def _codes(values: pd.Series[Any], kind: Kind) -> NDArray[Any]:
     """Return numbers that stand for the values, NaN where they are missing."""
-    if kind == "categorical":
+    if kind in ("categorical", "text"):
         common = values.value_counts().index[:_CODES]
         codes = pd.Categorical(values, categories=common).codes.astype(float)
         codes[(codes < 0) & values.notna().to_numpy()] = len(common)
