@@ -87,9 +87,15 @@ class Blocks:
         """Return all columns as numbers, shape (n_rows, n_columns), none sparse."""
         if self.wide is None:
             return self.frame.to_numpy(dtype=np.float64)
-        cells = np.empty(self.shape)
-        cells[:, : self.frame.shape[1]] = self.frame.to_numpy(dtype=np.float64)
-        cells[:, self.frame.shape[1] :] = self.wide.toarray()
+        first = self.frame.shape[1]
+        cells = np.zeros(self.shape)
+        cells[:, :first] = self.frame.to_numpy(dtype=np.float64)
+        wide = self.wide
+        if not wide.has_canonical_format:  # a cell may be there twice, as a sum
+            wide = wide.copy()
+            wide.sum_duplicates()
+        rows = np.repeat(np.arange(len(self.frame)), np.diff(wide.indptr))
+        cells[rows, first + wide.indices] = wide.data
         return cells
 
     def dense(self) -> Blocks:

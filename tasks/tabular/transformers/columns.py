@@ -240,10 +240,17 @@ class OnColumns(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sciki
 def _as_named(values: Any, names: tuple[str, ...], index: pd.Index[Any]) -> Blocks:
     """Return what a transformer made with names, and with the rows' index."""
     if isinstance(values, pd.DataFrame):
-        return Blocks(values.set_axis(list(names), axis=1).set_axis(index, axis=0))
+        return Blocks(_labelled(values, list(names), index))
     if sparse.issparse(values):
         return Blocks(pd.DataFrame(index=index), sparse.csr_matrix(values), names)
     return Blocks(pd.DataFrame(values, columns=list(names), index=index))
+
+
+def _labelled(frame: pd.DataFrame, names: list[str], index: pd.Index[Any]) -> pd.DataFrame:
+    """Return the same values under other labels; `set_axis` would copy them."""
+    view = frame.copy(deep=False)
+    view.columns, view.index = pd.Index(names), index
+    return view
 
 
 class Matrix(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -292,7 +299,7 @@ class Matrix(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
             frame = pd.concat([frame, wide], axis=1, copy=False)
         whole = frame.select_dtypes(["integer", "boolean"]).columns
         frame = frame.astype(dict.fromkeys(whole, np.float64)) if len(whole) else frame
-        return frame.set_axis([f"f{place}" for place in range(frame.shape[1])], axis=1)
+        return _labelled(frame, [f"f{place}" for place in range(frame.shape[1])], frame.index)
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002 - sklearn's name
         """Name the features."""

@@ -50,11 +50,26 @@ class Filler(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002, N803 - sklearn's names
         """Learn what fills every column."""
+        self._fit(self._frame(X, reset=True))
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:  # noqa: ARG002, N803 - sklearn's names
+        """Fit and fill, gathering the numbers once."""
         frame = self._frame(X, reset=True)
+        return self._answer(X, frame, self._fit(frame))
+
+    def transform(self, X: Any) -> Any:  # noqa: N803 - sklearn's name
+        """Return the filled columns, texts as objects, and then the indicators."""
+        check_is_fitted(self)
+        frame = self._frame(X, reset=False)
+        return self._answer(X, frame, _gathered(frame, self.numbers_))
+
+    def _fit(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         self.numbers_ = [n for n, kind in frame.dtypes.items() if types.is_numeric_dtype(kind)]
         self.texts_ = [name for name in frame.columns if name not in set(self.numbers_)]
         self._require_kinds()
-        self.number_filler_ = self._imputer().fit(frame[self.numbers_]) if self.numbers_ else None
+        numbers = _gathered(frame, self.numbers_)
+        self.number_filler_ = self._imputer().fit(numbers) if self.numbers_ else None
         self.text_filler_ = None
         if self.texts_:
             self.text_filler_ = SimpleImputer(
@@ -64,31 +79,35 @@ class Filler(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
                 keep_empty_features=True,
             ).fit(_with_none(frame[self.texts_]))
         self.fills_ = self._fills()
-        self.marked_ = [
-            name for name in frame.columns if self.indicator and frame[name].isna().any()
-        ]
-        return self
+        empty: list[bool] = np.asarray(np.isnan(numbers).any(axis=0)).tolist()
+        gaps = dict(zip(self.numbers_, empty, strict=True))
+        gaps |= {name: bool(frame[name].isna().any()) for name in self.texts_}
+        self.marked_ = [name for name in frame.columns if self.indicator and gaps[name]]
+        return numbers
 
-    def transform(self, X: Any) -> Any:  # noqa: N803 - sklearn's name
-        """Return the filled columns, texts as objects, and then the indicators."""
-        check_is_fitted(self)
-        frame = self._frame(X, reset=False)
-        made = frame.copy(deep=False)
-        if self.number_filler_ is not None:
-            filled = self.number_filler_.transform(frame[self.numbers_])
-            made = _replaced(made, self.numbers_, filled)
+    def _answer(self, given: Any, frame: pd.DataFrame, numbers: NDArray[np.float64]) -> Any:
+        """Fill; in one array, because single columns would be gathered again by every step."""
+        places = {name: place for place, name in enumerate(self.numbers_)}
+        marked = [places[name] for name in self.marked_ if name in places]
+        marks = np.isnan(numbers[:, marked]).astype(np.float64)
+        filled = numbers if self.number_filler_ is None else self.number_filler_.transform(numbers)
+        names = [*self.numbers_, *(_mark(self.numbers_[place]) for place in marked)]
+        made = pd.DataFrame(np.hstack([filled, marks]) if marked else filled, frame.index, names)
         if self.text_filler_ is not None:
-            filled = self.text_filler_.transform(_with_none(frame[self.texts_]))
-            made = _replaced(made, self.texts_, filled)
-        for name in self.marked_:
-            made[f"missing({name})"] = frame[name].isna().to_numpy(dtype=np.float64)
-        return made if isinstance(X, pd.DataFrame) else made.to_numpy()
+            texts = self.text_filler_.transform(_with_none(frame[self.texts_]))
+            made = pd.concat([made, pd.DataFrame(texts, frame.index, self.texts_)], axis=1)
+            for name in self.marked_:
+                if name not in places:
+                    made[_mark(name)] = frame[name].isna().to_numpy(dtype=np.float64)
+        ordered = [*frame.columns, *map(_mark, self.marked_)]
+        made = made if list(made.columns) == ordered else made[ordered]
+        return made if isinstance(given, pd.DataFrame) else made.to_numpy()
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:  # noqa: ARG002 - sklearn's name
         """Name the columns and the indicators, `missing(x)`."""
         check_is_fitted(self)
         names = getattr(self, "feature_names_in_", [f"x{p}" for p in range(self.n_features_in_)])
-        return np.asarray([*names, *(f"missing({each})" for each in self.marked_)], dtype=object)
+        return np.asarray([*names, *map(_mark, self.marked_)], dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         """Missing values and texts pass."""
@@ -106,7 +125,10 @@ class Filler(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
 
             return IterativeImputer(random_state=self.random_state, keep_empty_features=True)
         return SimpleImputer(
-            strategy=self.strategy, fill_value=self.fill_value, keep_empty_features=True
+            strategy=self.strategy,
+            fill_value=self.fill_value,
+            keep_empty_features=True,
+            copy=False,
         )
 
     def _fills(self) -> dict[str, Any]:
@@ -142,16 +164,16 @@ class Filler(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-l
         return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])])
 
 
+def _mark(name: Any) -> str:
+    return f"missing({name})"
+
+
+def _gathered(frame: pd.DataFrame, names: list[Any]) -> NDArray[np.float64]:
+    """Return columns of numbers in an array of their own, which may be written to."""
+    return np.array(frame[names] if len(names) < frame.shape[1] else frame, dtype=np.float64)
+
+
 def _with_none(frame: pd.DataFrame) -> pd.DataFrame:
     texts = frame.astype(object)
     texts[frame.isna()] = None
     return texts
-
-
-def _replaced(frame: pd.DataFrame, names: list[Any], values: Any) -> pd.DataFrame:
-    filled = pd.DataFrame(values, columns=names, index=frame.index)
-    if len(names) == frame.shape[1]:
-        return filled
-    for name in names:
-        frame[name] = filled[name]
-    return frame
