@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -57,8 +57,9 @@ def create_app(settings: Settings) -> FastAPI:
             yield
             for each in background:
                 each.cancel()
-                with suppress(asyncio.CancelledError):
-                    await each
+            for ended in await asyncio.gather(*background, return_exceptions=True):
+                if isinstance(ended, Exception):  # its time is over: told, and no more
+                    _LOGGER.error("a task beside the gateway failed", exc_info=ended)
 
     app = FastAPIOffline(  # /docs from this machine: it works without the internet
         title="Millrace gateway",

@@ -211,7 +211,13 @@ def test_the_gateway_starts_while_the_store_is_away(
     prefect: Prefect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("MILLRACE_STORAGE__ROOT")
-    for name, value in {"KIND": "s3", "BUCKET": "bucket", "ENDPOINT": "127.0.0.1:1"}.items():
+    for name, value in {
+        "KIND": "s3",
+        "BUCKET": "bucket",
+        "ENDPOINT": "127.0.0.1:1",
+        "ACCESS_KEY": "nobody",
+        "SECRET_KEY": "nothing",
+    }.items():
         monkeypatch.setenv(f"MILLRACE_STORAGE__{name}", value)
     get_settings.cache_clear()
 
