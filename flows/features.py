@@ -80,6 +80,7 @@ def prepare_features(
             seed=seed,
             allow_personal_data=allow_personal_data,
         )
+        split = None  # its rows are dealt out already
     derived = derive_features(
         dataset,
         target,

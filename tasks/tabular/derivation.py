@@ -203,15 +203,15 @@ class _Table:
         policy: SplitPolicy | None,
     ) -> _Table:
         target = problem.target if problem else ""
-        dated = policy_for(frame, policy or SplitPolicy())
+        own = policy_for(frame, policy or SplitPolicy())
         places = np.arange(len(frame))
         if problem is not None:
             places = np.flatnonzero(frame[target].notna())
         frame = frame.iloc[places].reset_index(drop=True)
-        features = usable(schema, target, spec, (PART, *dated.hidden))
+        features = usable(schema, target, spec, (PART, *own.hidden))
         rows = conform(frame, carried(schema, target, spec, features))
         y = frame[target].infer_objects() if problem else None
-        parts = _parts(frame, y, problem, dated, seed)
+        parts = _parts(frame, y, problem, own, seed)
         return cls(rows, y, parts, features, places)
 
     @property

@@ -38,7 +38,6 @@ Method = Literal[
 MADE = -1
 """The origin of a row that was made up."""
 
-_INTERPOLATING = ("smote", "smote_nc", "borderline_smote", "adasyn")
 MAX_VOTED = 100
 """Different values up to which neighbours vote on a made-up row's category."""
 

@@ -483,6 +483,19 @@ def test_groups_stay_whole_in_a_derived_version(
     assert real.groupby("household")[PART].nunique().max() == 1
 
 
+def test_features_of_an_augmented_version_keep_its_groups_whole(
+    enter: Callable[..., DatasetRef], platform: Settings, adult: pd.DataFrame
+) -> None:
+    ref = enter(adult.assign(household=np.arange(len(adult)) // 3))
+    split = SplitPolicy(kind="grouped", column="household")
+
+    made = prepare_features(
+        ref, "income", split=split, balancing=Balancing(method="random_over"), gpu="never"
+    )
+
+    assert "synthetic" in set(frame_of(platform, made)[PART])
+
+
 def test_the_flow_makes_synthetic_rows_by_the_autoencoder(
     enter: Callable[..., DatasetRef], platform: Settings, adult: pd.DataFrame
 ) -> None:

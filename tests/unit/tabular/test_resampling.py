@@ -19,15 +19,17 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from tasks.tabular import vae
 from tasks.tabular.errors import LeakageError, ResamplingError
+from tasks.tabular.features import prepare
 from tasks.tabular.fitting import (
     FittedModel,
     NoRowsLeftError,
     fit,
+    fit_features,
     require_separate,
     threshold_of,
 )
 from tasks.tabular.learners import LEARNERS, UnfittedModel, make_model
-from tasks.tabular.problem import Problem
+from tasks.tabular.problem import Problem, identify
 from tasks.tabular.resampling import MADE, Balancing, Method, Resampled, lacking, resample
 from tasks.tabular.schema import Schema, conform, infer
 from tasks.tabular.splitting import Split, split
@@ -850,3 +852,17 @@ def test_the_global_random_state_is_left_alone(method: Method, rng: np.random.Ge
     resample(rows, y, schema, Balancing(method=method), seed=1)
 
     assert unchanged()
+
+
+def test_copies_of_a_row_do_not_give_away_its_target(rng: np.random.Generator) -> None:
+    rows = pd.DataFrame({"town": rng.integers(0, 400, 4_000).astype(str)})
+    y = pd.Series(np.where(rng.random(4_000) < 0.06, "rare", "usual"))
+    problem = identify(rows.assign(y=y), "y")
+    schema = infer(rows)
+    given = resample(rows, y, schema, Balancing(method="random_over"), seed=1)
+
+    encoded = np.asarray(fit_features(prepare(schema, "tree", problem=problem).pipeline, given))
+
+    assert abs(np.corrcoef(encoded[:, 0], given.y == "rare")[0, 1]) < 0.15
+    first = pd.Series(encoded[:, 0]).groupby(given.origins).nunique()
+    assert (first == 1).all()
