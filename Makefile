@@ -1,6 +1,6 @@
 # One vocabulary for people, hooks and CI. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status doctor env torch test check format bench clean hooks
+.PHONY: help demo up down status doctor env torch test check format bench bench-automl clean hooks
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,7 +30,7 @@ doctor: $(VENV)/.installed ## what is wrong and what to do
 env: $(VENV)/.installed ## variables of the running stack: eval "$$(make -s env)"
 	@$(BIN)/python -m infra.local env
 
-torch: $(VENV)/.torched ## PyTorch, for the autoencoder of rare classes
+torch: $(VENV)/.torched ## PyTorch, for neural networks and the autoencoder of rare classes
 
 test: $(VENV)/.developed $(VENV)/.torched ## all tests
 	@$(BIN)/python -m pytest
@@ -48,12 +48,15 @@ format: $(VENV)/.developed ## bring the code into shape
 bench: $(VENV)/.developed $(VENV)/.torched ## measure what the README claims
 	@$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-json=.millrace-bench.json -s
 
+bench-automl: $(VENV)/.developed $(VENV)/.torched ## compare our AutoML with its peers on a dozen tables, a minute each
+	@$(BIN)/python -m tests.benchmarks.automl
+
 hooks: $(VENV)/.developed ## have git run `make check` before every commit
 	@$(BIN)/pre-commit install
 
 clean: ## stop the stack and delete the environment and everything it kept
 	@test ! -f $(VENV)/.installed || $(BIN)/python -m infra.local down
-	rm -rf $(VENV) .millrace .millrace-bench.json .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .millrace .bench-automl .millrace-bench.json .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; set PYTHON to a Python 3.11 or newer" >&2; exit 1; }

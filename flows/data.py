@@ -66,6 +66,13 @@ def prepare_dataset(
     found = find_personal_data(dataset)
     if personal_data == "mask" and (found.unmasked or policies):
         dataset = mask_dataset(dataset, found, policies or {})
+    return vouch(dataset, target, suite=suite, absent=absent)
+
+
+def vouch(
+    dataset: DatasetRef, target: str = "", *, suite: str = "", absent: tuple[str, ...] = ()
+) -> DatasetRef:
+    """Hold a version to its suite and describe it: the tasks after which it can be trusted."""
     validate_dataset(dataset, suite=suite or None, absent=absent)
     profile_dataset(dataset, target or None)
     publish_card(dataset)

@@ -141,6 +141,17 @@ class ServingSettings(BaseModel, frozen=True, extra="forbid", validate_default=T
     drain_seconds: float = Field(default=2.0, ge=0, description="old server stays this long")
 
 
+class SearchSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
+    """Searches for models."""
+
+    storage: str | None = Field(
+        default=None, description="SQLAlchemy URL of Optuna's studies; none: kept in memory"
+    )
+    threads: int = Field(
+        default=0, ge=0, description="a training may use; 0: every core its process may"
+    )
+
+
 class StackSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):
     """The embedded stack on one machine."""
 
@@ -173,6 +184,7 @@ class Settings(BaseSettings):
     orchestrator: OrchestratorSettings = OrchestratorSettings()
     gateway: GatewaySettings = GatewaySettings()
     serving: ServingSettings = ServingSettings()
+    search: SearchSettings = SearchSettings()
     stack: StackSettings = StackSettings()
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import mlflow.sklearn
 import pandas as pd
-from mlflow.entities import Metric, Param, RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.protos.databricks_pb2 import (
@@ -84,9 +85,8 @@ class Tracking:
         """Log a candidate as a run nested in `parent`; `steps` are metrics by fold."""
         now = int(time.time() * 1000)
         with _errors(f"run {parent}"):
-            experiment = self._client.get_run(parent).info.experiment_id
             run = self._client.create_run(
-                experiment, run_name=name, tags={"mlflow.parentRunId": parent}
+                self._experiment_of(parent), run_name=name, tags={"mlflow.parentRunId": parent}
             )
             self._client.log_batch(
                 run.info.run_id,
@@ -101,6 +101,11 @@ class Tracking:
             )
             status = RunStatus.FAILED if error else RunStatus.FINISHED
             self._client.set_terminated(run.info.run_id, RunStatus.to_string(status))
+
+    @cache  # noqa: B019 - one answer per training, gone with its process
+    def _experiment_of(self, run_id: str) -> str:
+        experiment: str = self._client.get_run(run_id).info.experiment_id
+        return experiment
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
         """Log figures of a run."""
@@ -117,6 +122,46 @@ class Tracking:
             split.to_parquet(frame)
             self._client.log_artifact(run_id, str(frame), str(Path(_SPLIT).parent))
             self._client.log_text(run_id, json.dumps(evidence), _EVIDENCE)
+
+    def log_dataset(
+        self,
+        run_id: str,
+        *,
+        name: str,
+        digest: str,
+        source: Mapping[str, Any],
+        schema: Sequence[Mapping[str, Any]],
+        profile: Mapping[str, Any],
+    ) -> None:
+        """Note what data a run was given: MLflow shows it as the run's input.
+
+        `digest` names the exact bytes, `source` says where they lie; which rows trained and which
+        judged is in the run's split.
+        """
+        data = Dataset(
+            name=name[:500],
+            digest=digest[:36],
+            source_type="millrace",
+            source=json.dumps(source),
+            schema=json.dumps({"columns": list(schema)})[:1_000_000],
+            profile=json.dumps(profile),
+        )
+        tags = [InputTag("mlflow.data.context", "training")]
+        with _errors(f"run {run_id}"):
+            self._client.log_inputs(run_id, [DatasetInput(data, tags)])
+
+    def log_image(self, run_id: str, content: bytes, path: str) -> None:
+        """Keep a picture with the run."""
+        with _errors(f"run {run_id}"), TemporaryDirectory() as folder:
+            file = Path(folder) / Path(path).name
+            file.write_bytes(content)
+            self._client.log_artifact(run_id, str(file), str(Path(path).parent))
+
+    def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
+        """Log parameters of a run."""
+        with _errors(f"run {run_id}"):
+            given = [Param(key[:250], str(value)[:6000]) for key, value in params.items()]
+            self._client.log_batch(run_id, params=given)
 
     def log_text(self, run_id: str, text: str, path: str) -> None:
         """Keep a text with the run."""

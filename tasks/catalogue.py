@@ -21,6 +21,26 @@ from tasks.tabular.reports import cell
     retry_delay_seconds=[2, 10],
     retry_condition_fn=if_transient,
 )
+def find_dataset(project: str, name: str, version: int | None = None) -> DatasetRef:
+    """Return a version that is in the catalogue, the newest if none is named.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        If there is none; the nearest names are suggested.
+    """
+    catalogue = Catalogue(open_database(get_settings().database))
+    if version is None:
+        return catalogue.latest(project, name).ref
+    return catalogue.get(DatasetRef(project=project, name=name, version=version)).ref
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=if_transient,
+)
 def publish_card(dataset: DatasetRef) -> str:
     """Show on the run what a version is, where it came from and what was found; return it.
 

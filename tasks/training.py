@@ -3,90 +3,87 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
+import optuna
 import pandas as pd
 from prefect import get_run_logger, task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from pydantic import BaseModel, Field
+from pydantic import Field
 from sklearn.pipeline import Pipeline
 
+from infra.background import Background
 from infra.database.catalogue import Catalogue, DatasetVersion
 from infra.database.engine import open_database
 from infra.errors import PersonalDataError
 from infra.frames import read_frame
 from infra.provenance import ROOT, git_commit, lock_hash
-from infra.refs import DatasetRef, Name, Seed
+from infra.refs import DatasetRef, Name
 from infra.settings import get_settings
 from infra.storage import open_store
+from infra.studies import open_study
 from infra.tracking import Tracking
+from tasks import telling
 from tasks.retries import if_transient
 from tasks.tabular import (
     balancing,
     derivation,
     diagram,
+    judgement,
     leaderboard,
     packing,
+    pictures,
     problem,
+    reproducibility,
     search,
     splitting,
 )
+from tasks.tabular.allowed import learner_for
 from tasks.tabular.evidence import SAMPLE_ROWS, Evidence, json_rows
 from tasks.tabular.features import carried, usable
-from tasks.tabular.fitting import require_separate, threshold_of
-from tasks.tabular.learners import LearnerName, predict_scores, select
-from tasks.tabular.metrics import MetricName, choose, evaluate
+from tasks.tabular.fitting import FittedModel, require_separate
+from tasks.tabular.learners import predict_scores, select
+from tasks.tabular.metrics import choose, evaluate
 from tasks.tabular.pii import unmasked
-from tasks.tabular.resampling import Method
+from tasks.tabular.pool import cores
+from tasks.tabular.requests import SearchRequest
+from tasks.tabular.resampling import Balancing
 from tasks.tabular.schema import Schema, conform
-from tasks.tabular.spec import PipelineSpec
-from tasks.tabular.splitting import SplitPolicy
+from tasks.tabular.task import Task
+from tasks.tabular.zoo.entry import Learner
+
+EVALUATION_SHARE = 0.1
+"""Of the search's budget, what grading and importances may each take after it."""
+
+GRADED = 3
+"""Best candidates whose fit is repeated in a fresh process."""
 
 
-class TrainingRequest(BaseModel, frozen=True):
+class TrainingRequest(SearchRequest, frozen=True):
     """What to learn and how long to look for it."""
 
-    target: str = Field(title="Target", description="Column to predict")
     model: Name | None = Field(
         default=None, title="Model name", description="In the registry; the dataset's name if empty"
     )
-    budget_seconds: float = Field(
-        default=60.0, ge=1, le=86_400, title="Search budget (seconds)", description="Wall clock"
+    study: str = Field(
+        default="",
+        max_length=200,
+        title="Study",
+        description="Trainings of one study, at once or one after another, share what they learn; "
+        "the run's own if empty",
     )
-    metric: MetricName | None = Field(
-        default=None,
-        title="Metric",
-        description="scikit-learn's name; the problem's usual if empty",
-    )
-    learners: tuple[LearnerName, ...] = Field(
-        default=(), title="Learners", description="Only these; all if empty"
-    )
-    preparation: PipelineSpec | None = Field(
-        default=None,
-        title="Preparation",
-        description="Steps from raw columns to features; the learner's usual if empty",
-    )
-    split: SplitPolicy = Field(
-        default=SplitPolicy(), title="Split", description="Which rows judge the model"
-    )
-    balancing: Literal["auto"] | Method = Field(
-        default="auto",
-        title="Rare classes",
-        description="Tried in cross-validation and used only where it beats doing nothing; "
-        "auto tries the usual where a class is rare and the metric can gain",
+    experiment: str = Field(
+        default="",
+        max_length=200,
+        title="Experiment",
+        description="In MLflow; project and dataset if empty",
     )
     allow_personal_data: bool = Field(
         default=False,
         title="Allow personal data",
         description="Train on columns with personal data that is not masked; recorded",
-    )
-    seed: Seed = Field(
-        default=0, title="Seed", description="Same seed, data and libraries: same split and models"
     )
 
 
@@ -122,22 +119,55 @@ def fit_candidates(dataset: DatasetRef, request: TrainingRequest) -> TrainingRep
     TabularError
         If the target cannot be learned, or no learner can be fitted.
     """
+    started = time.monotonic()
     settings = get_settings()
     version = Catalogue(open_database(settings.database)).trusted(dataset)
     lineage = _lineage(version, request)
     frame = read_frame(open_store(settings.storage), version.frame_digest)
     work = _prepare(frame, Schema.from_json(version.schema), request)
-    learners = select(request.learners)
     tracking = Tracking(settings.tracking)
-    with tracking.run(f"{dataset.project}/{dataset.name}", f"train {dataset}", lineage) as run_id:
-        found = search.search(
-            work.task,
-            learners,
-            budget_seconds=request.budget_seconds,
-            clock=time.monotonic,
-            on_candidate=_Teller(tracking, run_id, work.task.metric.name, request.budget_seconds),
+    experiment = request.experiment or f"{dataset.project}/{dataset.name}"
+    with tracking.run(experiment, f"train {dataset}", lineage) as run_id:
+        telling.tell_data(
+            tracking, run_id, version, work.task, rows=len(work.rows), parts=work.split["part"]
         )
-        return _keep(tracking, run_id, dataset, work, found)
+        study = open_study(settings.search, request.study or f"run {run_id}")
+        policy = _policy(request, study)
+        with Background("candidates") as background:
+            teller = telling.Teller(tracking, run_id, work.task.metric.name, started, background)
+            found = search.search(
+                work.task,
+                work.learners,
+                budget_seconds=request.budget_seconds,
+                policy=replace(policy, params=work.params),
+                started=started,
+                on_candidate=teller,
+            )
+        return _keep(
+            tracking,
+            run_id,
+            dataset,
+            request=request,
+            work=work,
+            found=found,
+            points=teller.points,
+        )
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=if_transient,
+)
+def keep_message(run_id: str, message: str, notes: tuple[str, ...] = ()) -> None:
+    """Keep with a training's run the message that asked for it, and what was done otherwise."""
+    tracking = Tracking(get_settings().tracking)
+    tracking.log_text(run_id, message, "experiment.json")
+    if notes:
+        tracking.log_text(run_id, "\n".join(notes), "experiment_notes.txt")
+        for note in notes:
+            get_run_logger().info("%s", note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +175,17 @@ class _Work:
     """The training task, and the holdout it is judged on afterwards.
 
     `split` is a table of all rows with a target: their part, and the fold they validate.
+    `rows` and `y` are all of them, for a model that is fitted once more in the end.
     """
 
-    task: search.Task
+    task: Task
+    learners: list[Learner]
+    params: dict[str, dict[str, object]]
     holdout: pd.DataFrame
     holdout_y: pd.Series
     split: pd.DataFrame
+    rows: pd.DataFrame
+    y: pd.Series
 
 
 def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _Work:
@@ -164,87 +199,164 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
     # once, not once a candidate
     rows = conform(frame, carried(schema, request.target, request.preparation, features))
     metric = choose(goal, request.metric)
-    task_ = search.Task(
+    training_y = y.iloc[parts.training]
+    learners, params = _learners(request, goal.kind)
+    random = policy.kind == "random"
+    folds = parts.crossed
+    if random and request.folds:
+        folds = splitting.crossed(training_y, goal, request.folds, seed=request.seed)
+    task_ = Task(
         rows=rows.iloc[parts.training],
-        y=y.iloc[parts.training],
+        y=training_y,
         problem=goal,
         schema=features,
         metric=metric,
         seed=request.seed,
-        threads=os.cpu_count() or 1,
-        folds=tuple(parts.folds),
-        crossed=tuple(parts.crossed),
+        threads=get_settings().search.threads or cores(),
+        crossed=() if random and not request.folds else tuple(folds),
         spec=request.preparation,
-        balancings=balancing.candidates(
-            request.balancing, y.iloc[parts.training], goal, metric.name
-        ),
+        balancings=()
+        if request.balance_always
+        else balancing.candidates(request.balancing, training_y, goal, metric.name),
     )
     return _Work(
         task_,
+        learners,
+        params,
         frame.iloc[parts.holdout][list(features.names)],
         y.iloc[parts.holdout],
-        parts.table(frame.index),
+        parts.table(frame.index, task_.folds),
+        rows,
+        y,
+    )
+
+
+def _learners(
+    request: TrainingRequest, kind: problem.Kind
+) -> tuple[list[Learner], dict[str, dict[str, object]]]:
+    if request.estimator is not None:
+        learner, params = learner_for(request.estimator, kind)
+        return [learner], {learner.name: params}
+    names: tuple[str, ...] = request.learners or tuple(request.canonical_grid())
+    return (select(names, kind) if names else []), {}
+
+
+def _policy(request: TrainingRequest, study: optuna.Study | None) -> search.SearchPolicy:
+    always = request.balance_always
+    return search.SearchPolicy(
+        strategy=request.strategy,
+        trials=request.trials,
+        ensemble=request.ensemble,
+        select=request.select,
+        deploy=request.deploy,
+        row_seconds=request.row_milliseconds / 1000,
+        grid=request.canonical_grid(),
+        balancing=Balancing.model_validate({"method": request.balancing}) if always else None,
+        study=study,
     )
 
 
 def _keep(
-    tracking: Tracking, run_id: str, dataset: DatasetRef, work: _Work, found: search.SearchResult
+    tracking: Tracking,
+    run_id: str,
+    dataset: DatasetRef,
+    *,
+    request: TrainingRequest,
+    work: _Work,
+    found: search.SearchResult,
+    points: list[tuple[float, float | None, str]],
 ) -> TrainingReport:
     """Judge the model on the holdout and log it with everything that can prove it later."""
     task_ = work.task
     scores = predict_scores(found.model, work.holdout, task_.problem)
-    threshold = threshold_of(found.model)
     codes = task_.problem.encode(work.holdout_y)
-    holdout_score = evaluate(task_.metric, codes, scores, threshold)
-    split = _proven(work.split, found)
+    holdout_score = evaluate(task_.metric, codes, scores, found.threshold)
+    board = _board(work, found, request.budget_seconds)
+    drawn = pictures.of_model(
+        found.model,
+        work.holdout,
+        codes,
+        scores,
+        problem=task_.problem,
+        metric=task_.metric,
+        threshold=found.threshold,
+        seed=task_.seed,
+        seconds=max(3.0, EVALUATION_SHARE * request.budget_seconds),
+    )
+    panel = judgement.panel(task_.problem, codes, scores, found.threshold)
+    if task_.problem.kind == "regression":
+        panel |= judgement.coverage(found.model[-1], work.holdout, codes)
+    telling.tell_search(tracking, run_id, found, board, {**panel, task_.metric.name: holdout_score})
+    telling.draw(tracking, run_id, dataset, {**drawn, **pictures.of_search(board, points)})
+    fitted = _final(work, found) if request.finalize else found.fitted
+    split = _proven(work.split, fitted, finalized=request.finalize)
     sample = slice(0, SAMPLE_ROWS)
+    served = predict_scores(fitted.pipeline, work.holdout.iloc[sample], task_.problem)
     evidence = Evidence(
         dataset=dataset.model_dump(),
         schema=task_.schema,
         problem=task_.problem,
         metric=task_.metric.name,
-        learner=found.best.learner,
+        learner=found.best.learner if len(found.weights) == 1 else "ensemble",
         seed=task_.seed,
         sample=json_rows(work.holdout.iloc[sample]),
-        scores=scores[sample].tolist(),
-        threshold=threshold,
+        scores=served.tolist(),
+        threshold=found.threshold,
     )
-    board = leaderboard.rank(task_.metric.name, found.candidates)
-    tracking.log_metrics(
-        run_id,
-        {f"holdout_{task_.metric.name}": holdout_score, "validation_score": found.best.score},
-    )
-    tracking.log_table(run_id, board.to_json(), "leaderboard.json")
-    if found.balancing is not None:
-        tracking.log_text(run_id, json.dumps(found.balancing.to_json(), indent=1), "balancing.json")
-        _tell_balancing(found.balancing)
     tracking.log_evidence(run_id, evidence.to_json(), split)
-    _keep_preparation(tracking, run_id, found.model, task_)
+    _keep_preparation(tracking, run_id, fitted.pipeline, task_)
     with packing.own_code(ROOT / "tasks") as code:
         uri = tracking.log_model(
             run_id,
-            found.model,
+            fitted.pipeline,
             example=work.holdout.iloc[sample],
-            outputs=scores[sample],
-            requirements=packing.requirements(ROOT / "bento" / "requirements.txt", found.model),
+            outputs=served,
+            requirements=packing.requirements(ROOT / "bento" / "requirements.txt", fitted.pipeline),
             code=code,
             probabilities=task_.problem.kind != "regression",
         )
-    _show(dataset, board, holdout_score)
+    telling.show(dataset, board, holdout_score)
     return TrainingReport(dataset, run_id, uri, task_.metric.name, holdout_score, board)
 
 
-def _proven(split: pd.DataFrame, found: search.SearchResult) -> pd.DataFrame:
+def _board(work: _Work, found: search.SearchResult, budget: float) -> leaderboard.Leaderboard:
+    """Rank the candidates, and repeat the fits of the best in a fresh process."""
+    task_ = work.task
+    learners = {each.name: each for each in work.learners or search.usual_learners(task_)}
+    best = [each for each in found.candidates if each.fold_scores and each.balancing == "none"]
+    graded = reproducibility.repeat(
+        task_, best[:GRADED], learners, seconds=max(10.0, EVALUATION_SHARE * budget)
+    )
+    board = leaderboard.rank(
+        task_.metric, found.candidates, task_.codes, seed=task_.seed, ensembles=found.ensembles
+    )
+    grades = {each.number: each.grade for each in graded}
+    return replace(
+        board,
+        lines=tuple(replace(each, grade=grades.get(each.number, "")) for each in board.lines),
+    )
+
+
+def _final(work: _Work, found: search.SearchResult) -> FittedModel:
+    """Fit what was chosen on all rows; there is nothing left to judge it on."""
+    task_ = replace(work.task, rows=work.rows, y=work.y, crossed=())
+    learners = work.learners or search.usual_learners(task_)
+    return search.finalized(task_, found.recipe, learners)
+
+
+def _proven(split: pd.DataFrame, fitted: FittedModel, *, finalized: bool) -> pd.DataFrame:
     """Add how often every row was fitted on, and refuse a model that saw its holdout."""
+    if finalized:
+        return split.assign(uses=fitted.uses(len(split)))
     training = np.flatnonzero(split["part"] == splitting.TRAINING)
     uses = np.zeros(len(split), dtype=np.int64)
-    uses[training] = found.fitted.uses(len(training))
+    uses[training] = fitted.uses(len(training))
     fitted_on = np.flatnonzero(uses)
     require_separate(fitted_on, np.flatnonzero(split["part"] == splitting.HOLDOUT), "holdout")
     return split.assign(uses=uses)
 
 
-def _keep_preparation(tracking: Tracking, run_id: str, model: Pipeline, task_: search.Task) -> None:
+def _keep_preparation(tracking: Tracking, run_id: str, model: Pipeline, task_: Task) -> None:
     """Log the specification the model was made with, and pictures of what was fitted."""
     steps = diagram.describe(model)
     tracking.log_text(run_id, json.dumps(steps.to_json(), indent=1), "preparation/steps.json")
@@ -252,15 +364,6 @@ def _keep_preparation(tracking: Tracking, run_id: str, model: Pipeline, task_: s
     tracking.log_text(run_id, diagram.html(model), "preparation/pipeline.html")
     if task_.spec is not None:
         tracking.log_text(run_id, task_.spec.to_yaml(), "preparation/spec.yaml")
-
-
-def _tell_balancing(report: balancing.BalancingReport) -> None:
-    logger = get_run_logger()
-    for trial in report.trials[1:]:
-        gain, error = report.gain(trial)
-        what = trial.error or f"{report.metric} {gain:+.5f} ± {error:.5f} over doing nothing"
-        logger.info("rare classes, %s: %s", trial.balancing.method, what)
-    logger.info("rare classes: %s is used", report.chosen.method)
 
 
 def _personal_data(version: DatasetVersion, request: TrainingRequest) -> str:
@@ -280,64 +383,10 @@ def _lineage(version: DatasetVersion, request: TrainingRequest) -> dict[str, str
         "millrace.dataset_digest": version.source_digest,
         "millrace.target": request.target,
         "millrace.seed": str(request.seed),
-        "millrace.threads": str(os.cpu_count() or 1),
+        "millrace.threads": str(get_settings().search.threads or cores()),
         "millrace.preparation": request.preparation.digest if request.preparation else "usual",
         "millrace.split": request.split.kind,
+        "millrace.finalized": str(request.finalize).lower(),
         "millrace.git_commit": git_commit(),
         "millrace.lock_hash": lock_hash(),
     }
-
-
-class _Teller:
-    """Log every candidate as a nested run; tell of those that fail or are the best so far."""
-
-    def __init__(self, tracking: Tracking, run_id: str, metric: str, budget: float) -> None:
-        self._tracking = tracking
-        self._run_id = run_id
-        self._metric = metric
-        self._budget = budget
-        self._started = time.monotonic()
-        self._best = -np.inf
-        self._logger = get_run_logger()
-
-    def __call__(self, candidate: search.Candidate) -> None:
-        """Take note of one candidate."""
-        self._tracking.log_candidate(
-            self._run_id,
-            f"{candidate.number:03d} {candidate.learner}",
-            params={"learner": candidate.learner, **candidate.params},
-            metrics={
-                **({self._metric: candidate.score} if candidate.fold_scores else {}),
-                "fit_seconds": candidate.fit_seconds,
-                "predict_seconds": candidate.predict_seconds,
-            },
-            steps={f"fold_{self._metric}": candidate.fold_scores},
-            error=candidate.error,
-        )
-        at = f"[{time.monotonic() - self._started:3.0f} of {self._budget:.0f} s]"
-        what = f"candidate {candidate.number}, {candidate.learner}"
-        if candidate.error:
-            self._logger.warning("%s %s failed: %s", at, what, candidate.error)
-        elif candidate.score > self._best:
-            self._best = candidate.score
-            self._logger.info("%s %s: %s %.5f", at, what, self._metric, candidate.score)
-
-
-def _show(dataset: DatasetRef, board: leaderboard.Leaderboard, holdout_score: float) -> None:
-    create_table_artifact(
-        key=f"leaderboard-{dataset.project}-{dataset.name}".replace("_", "-"),
-        table=[
-            {
-                "rank": line.rank,
-                "learner": line.learner,
-                board.metric: line.score,
-                "fit (s)": line.fit_seconds,
-                "predict (s)": line.predict_seconds,
-                "parameters": str(line.params) if line.params else "defaults",
-                "error": line.error,
-            }
-            for line in board.lines
-        ],
-        description=f"{dataset}: validation {board.metric}; the first has {holdout_score:.5f} "
-        "on the holdout",
-    )

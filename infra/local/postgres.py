@@ -22,7 +22,7 @@ from infra.supervision import Program
 if TYPE_CHECKING:
     from infra.local.layout import Layout
 
-DATABASES = ("prefect", "mlflow", "millrace")
+DATABASES = ("prefect", "mlflow", "millrace", "optuna")
 _SYSTEM_USER = "embedded_postgres"
 
 

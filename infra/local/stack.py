@@ -168,6 +168,8 @@ class Stack:
             ),
             "MILLRACE_SERVING__HOME": str(settings.serving.home),
             "MILLRACE_SOURCES__STAGING": str(layout.staging),
+            "MILLRACE_SEARCH__STORAGE": settings.search.storage
+            or postgres.database_url(layout, "optuna", "psycopg2"),
             "MILLRACE_SERVING__SUPERVISOR": str(layout.supervisor_socket),
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(layout.temporary),  # Prefect's runner shares a folder there by name

@@ -69,14 +69,25 @@ class PipelineDescription:
 
 
 def describe(model: Pipeline) -> PipelineDescription:
-    """Describe a fitted pipeline."""
+    """Describe a fitted pipeline.
+
+    Of an ensemble the preparation of its heaviest member is described, and the members' weights.
+    """
     names: tuple[str, ...] = ()
     steps = []
-    for name, step in model.steps:
+    for name, step in _steps(model):
         made = tuple(map(str, step.get_feature_names_out())) if _is_step(step) else ()
         steps.append(_described(name, step, names, made))
         names = made
     return PipelineDescription(tuple(steps))
+
+
+def _steps(model: Pipeline) -> list[tuple[str, Any]]:
+    members = getattr(model[-1], "members_", None)
+    if members is None:
+        return list(model.steps)
+    heaviest = max(members, key=lambda each: each.weight)
+    return [*model[-1].preparations_[heaviest.preparation].steps, model.steps[-1]]
 
 
 def svg(description: PipelineDescription) -> str:
@@ -109,8 +120,15 @@ def _described(
 ) -> StepDescription:
     if not isinstance(step, OnColumns):
         chosen = given or made
+        weights = getattr(step, "candidates", {}) if hasattr(step, "members_") else {}
         return StepDescription(
-            name, type(step).__name__, {}, chosen, (), len(made) if made else 1, {}
+            name,
+            type(step).__name__,
+            {candidate: f"{weight:.2f}" for candidate, weight in weights.items()},
+            chosen,
+            (),
+            len(made) if made else 1,
+            {},
         )
     inner = step.transformers_[0] if step.transformers_ else step.transformer
     kind = type(inner).__name__ if step.transformers_ else str(inner or "nothing to do")

@@ -24,9 +24,9 @@
   + TargetError
   + ConstantTableError
   + UnknownNameError
-  + NoCandidateError
   + IncomparableError
   + OtherProblemError
+  + MetricDomainError
 """
 
 from __future__ import annotations
@@ -363,20 +363,6 @@ class UnknownNameError(TabularError):
         return f"there is no {self.kind} {self.name!r}; {suggest(self.name, self.known)}"
 
 
-class NoCandidateError(TabularError):
-    """Every learner failed."""
-
-    def __init__(self, failures: tuple[str, ...]) -> None:
-        super().__init__(failures)
-        self.failures = failures
-
-    def __str__(self) -> str:
-        return (
-            f"train: no learner could be fitted ({'; '.join(self.failures)}); "
-            "look at the columns the messages name"
-        )
-
-
 class IncomparableError(TabularError):
     """Two models cannot be compared on the same rows."""
 
@@ -405,6 +391,22 @@ class OtherProblemError(TabularError):
         return (
             f"promote: the challenger predicts {self.challenger}, the champion {self.champion}; "
             "register the challenger under a model name of its own"
+        )
+
+
+class MetricDomainError(TabularError):
+    """A metric is not defined for the target's values."""
+
+    def __init__(self, metric: str, domain: str, least: float) -> None:
+        super().__init__(metric, domain, least)
+        self.metric = metric
+        self.domain = domain
+        self.least = least
+
+    def __str__(self) -> str:
+        return (
+            f"train: {self.metric!r} is defined for {self.domain} targets only and the least is "
+            f"{self.least:g}; choose another metric or filter those rows"
         )
 
 

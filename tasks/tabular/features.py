@@ -15,8 +15,8 @@ from tasks.tabular.steps.base import Context, RowStep, Step
 from tasks.tabular.steps.cleaning import DropColumns, Impute
 from tasks.tabular.steps.dates import DatesToParts, Text
 from tasks.tabular.steps.encoding import Category, CountEncode, OneHot, Ordinal, TargetEncode
-from tasks.tabular.steps.reduction import Pca
-from tasks.tabular.steps.scaling import Scale
+from tasks.tabular.steps.reduction import DropCorrelated, Pca, SelectFeatures
+from tasks.tabular.steps.scaling import Bin, Scale
 from tasks.tabular.transformers.columns import Matrix
 from tasks.tabular.transformers.conforming import ConformColumns
 
@@ -41,12 +41,23 @@ class Preparation:
     """A compiled specification.
 
     `filters` leave out rows before a model is fitted and are no part of it; `pipeline` is
-    unfitted and goes from raw columns to what learners of the family take.
+    unfitted and goes from raw columns to what learners of the family take. `supervised` names
+    its steps that look at the target.
     """
 
     spec: PipelineSpec
     filters: tuple[RowStep, ...]
     pipeline: Pipeline
+    supervised: tuple[str, ...] = ()
+
+    @property
+    def separable(self) -> bool:
+        """Whether the fitted pipeline knows nothing of the target, nor of which rows were left.
+
+        What a step does not change it does not look at: a step without columns is no reason.
+        """
+        active = (self.pipeline.named_steps[label].columns_ for label in self.supervised)
+        return not self.filters and not any(map(len, active))
 
 
 def prepare(
@@ -79,14 +90,26 @@ def prepare(
     context = Context(schema, problem, seed)
     steps: list[tuple[str, Any]] = [("columns", ConformColumns(schema.to_json()))]
     columns = [each for each in whole.steps if isinstance(each, Step)]
+    supervised = []
     for label, each in zip(_labels(columns), columns, strict=True):
+        if _supervised(each):
+            supervised.append(label)
         try:
             steps.append((label, each.apply(context, label)))
         except ValueError as error:
             raise StepError(label, (), str(error)) from error
     steps.append(("matrix", Matrix("frame" if family == "native" else "matrix")))
     filters = tuple(each for each in whole.steps if isinstance(each, RowStep))
-    return Preparation(whole, filters, Pipeline(steps))
+    return Preparation(whole, filters, Pipeline(steps), tuple(supervised))
+
+
+def _supervised(step: Step) -> bool:
+    """Whether a step looks at the target; those of other packages are taken to."""
+    if not type(step).__module__.startswith("tasks.tabular.steps."):
+        return True
+    if isinstance(step, Bin):
+        return step.strategy == "tree"
+    return isinstance(step, TargetEncode | DropCorrelated | SelectFeatures)
 
 
 def usable(

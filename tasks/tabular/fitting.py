@@ -65,6 +65,8 @@ def fit(
     balancing: Balancing | None = None,
     metric: str = "",
     seed: int = 0,
+    watched: tuple[pd.DataFrame, pd.Series[Any]] | None = None,
+    stop_at: float | None = None,
 ) -> FittedModel:
     """Fit a whole model; only the rows given are looked at.
 
@@ -75,6 +77,10 @@ def fit(
         row filters alone.
     metric : str
         What a moved threshold is to be best for.
+    watched : pair of frame and series, optional
+        Other rows that a learner which `stops` watches to find its end.
+    stop_at : float, optional
+        Instant of `time.monotonic` at which such a learner ends with what it has.
 
     Raises
     ------
@@ -105,6 +111,10 @@ def fit(
     try:
         with threadpool_limits(1, user_api="blas"):
             features = fit_features(pipeline[:-1], given)
+            if model.stops and watched is not None:
+                weights["validation"] = (pipeline[:-1].transform(watched[0]), watched[1])
+            if model.stops and stop_at is not None:
+                weights["stop_at"] = stop_at
             pipeline[-1].fit(features, given.y, **weights)
     except ValueError as error:
         if balancing.method != "threshold" or isinstance(error, TabularError):

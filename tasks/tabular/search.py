@@ -1,304 +1,428 @@
-"""Find a good model in the time that is given."""
+"""Find the best model in the time that is given."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import optuna
+import psutil
 
+from tasks.tabular import portfolio
+from tasks.tabular.assembly import Assembly, Deploy, Recipe, refit
 from tasks.tabular.balancing import BalancingReport, BalancingTrial, choose
-from tasks.tabular.errors import LeakageError, NoCandidateError
-from tasks.tabular.fitting import FittedModel, fit, require_separate, threshold_of
-from tasks.tabular.learners import FITTING_ERRORS, Learner, Params, make_model, predict_scores
-from tasks.tabular.metrics import Metric, evaluate
-from tasks.tabular.splitting import FOLDS, Fold, crossed, folds
+from tasks.tabular.errors import LeakageError
+from tasks.tabular.jobs import Bench, FoldJob, PrepareJob
+from tasks.tabular.planning import Plan, Step
+from tasks.tabular.pool import Limits, Outcome, Pool, opened
+from tasks.tabular.proposals import Proposals, grid
+from tasks.tabular.search_errors import NoCandidateError
+from tasks.tabular.task import Candidate, Task, Trial, candidate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import pandas as pd
-    from numpy.typing import NDArray
+    import optuna
     from sklearn.pipeline import Pipeline
 
-    from tasks.tabular.problem import Problem
+    from tasks.tabular.ensemble import Member
+    from tasks.tabular.fitting import FittedModel
+    from tasks.tabular.leaderboard import EnsembleLine
     from tasks.tabular.resampling import Balancing
-    from tasks.tabular.schema import Schema
-    from tasks.tabular.spec import PipelineSpec
+    from tasks.tabular.zoo.entry import Learner, Params
 
 BALANCING_SHARE = 0.3
 """Of the budget, where something may be done about rare classes."""
 
-DULL_DRAWS = 20
-"""Draws in a row that are too slow for the time left before a search ends early."""
+MEMORY_SHARE = 0.7
+"""Of the memory that is free when a search starts, what its jobs may use together."""
+
+Strategy = Literal["portfolio", "optuna", "random", "grid"]
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """One model that was tried: its metric per fold, greater is better, and what it cost.
+class SearchPolicy:
+    """How a search goes about it.
 
-    `error` says why it has no score.
+    `portfolio` tries configurations that do well on many tables, then what Optuna proposes;
+    `optuna` and `random` start from the learners' defaults; `grid` tries every combination of
+    `grid`, values by parameter by learner, and `params` fixes parameters of a learner. `trials`
+    bounds the search by a number, which makes it repeatable to the byte. `ensemble` mixes the
+    best (of the `select` best, if that is not 0), `deploy` says what may be served, and
+    `row_seconds` what one row may take, 0 for any time. `study` is Optuna's, where it is kept.
     """
 
-    number: int
-    learner: str
-    params: Params
-    fold_scores: tuple[float, ...]
-    fit_seconds: float
-    predict_seconds: float
-    error: str = ""
-
-    @property
-    def score(self) -> float:
-        """Mean over the folds; minus infinity for a candidate that failed."""
-        return float(np.mean(self.fold_scores)) if self.fold_scores else -np.inf
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is searched over: training rows, what to predict and how it is judged.
-
-    `folds` are pairs of positions in `rows`, by default those of `splitting.folds`, and
-    `crossed` those of a whole cross-validation; `spec` replaces the learners' usual
-    preparation, and `balancings` are tried with the best candidate.
-    """
-
-    rows: pd.DataFrame
-    y: pd.Series[Any]
-    problem: Problem
-    schema: Schema
-    metric: Metric
-    seed: int
-    threads: int
-    folds: tuple[Fold, ...] = ()
-    crossed: tuple[Fold, ...] = ()
-    spec: PipelineSpec | None = None
-    balancings: tuple[Balancing, ...] = ()
+    strategy: Strategy = "portfolio"
+    trials: int = 0
+    ensemble: bool = True
+    select: int = 0
+    deploy: Deploy = "accurate"
+    row_seconds: float = 0.0
+    grid: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    params: Mapping[str, Params] = field(default_factory=dict)
+    balancing: Balancing | None = None
+    study: optuna.Study | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The best model, fitted on all training rows, and every candidate, best first."""
+    """The model, and every candidate it was chosen from, best first.
+
+    `best` is the best single candidate; `ensembles` are what was made of several, the served
+    one first, `score` the out-of-fold metric of what is served.
+    """
 
     fitted: FittedModel
+    recipe: Recipe
     best: Candidate
     candidates: tuple[Candidate, ...]
+    score: float
+    ensembles: tuple[EnsembleLine, ...] = ()
     balancing: BalancingReport | None = None
+    threshold: float = 0.5
+    row_seconds: float = 0.0
+    seconds: float = 0.0
 
     @property
     def model(self) -> Pipeline:
         """The fitted pipeline, raw columns in."""
         return self.fitted.pipeline
 
+    @property
+    def weights(self) -> dict[int, float]:
+        """The candidates that are served, by number, and their shares."""
+        return {each.number: each.weight for each in self.candidates if each.weight}
+
+    @property
+    def members(self) -> list[Member]:
+        """The fitted learners of an ensemble; none for a single model."""
+        return list(getattr(self.model[-1], "members_", []))
+
 
 def search(
     task: Task,
-    learners: Sequence[Learner],
+    learners: Sequence[Learner] = (),
     *,
     budget_seconds: float,
-    clock: Callable[[], float],
+    policy: SearchPolicy | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    started: float | None = None,
+    pool: Pool | None = None,
     on_candidate: Callable[[Candidate], None] = lambda _candidate: None,
 ) -> SearchResult:
-    """Try every learner's defaults, then what Optuna suggests, until the time is up.
+    """Search for a model until the time is up, and return the best that was found.
 
-    The time of the final fit is set aside, so the whole call keeps the budget as well as
-    fit times can be foretold from those measured; the first candidate is tried whatever the
-    budget. A learner that cannot handle the data costs its candidate, not the search.
+    Fits run in processes of their own; one that fails, hangs or needs too much memory costs a
+    line on the leaderboard. The whole call keeps the budget, what comes after the last fit
+    included; one candidate is tried whatever the budget.
+
+    Parameters
+    ----------
+    learners : sequence of Learner
+        Those to try; none for the portfolio's.
+    budget_seconds : float
+        Wall seconds from `started`, an instant of `clock`, by default now.
+    pool : Pool, optional
+        One that is starting already; by default one is opened, which takes seconds.
+    on_candidate : callable
+        Told of every candidate whose folds are done, or that failed or was given up.
 
     Raises
     ------
     NoCandidateError
         If no learner could be fitted.
+    LeakageError
+        If a row that is judged on was fitted on.
+    PoolError
+        If the processes that fit are gone.
     """
-    share = BALANCING_SHARE if task.balancings else 0.0
-    end = clock() + budget_seconds
-    trials = _Trials(task, learners, end - share * budget_seconds, clock, on_candidate)
-    trials.try_defaults()
-    trials.try_suggestions()
-    ranked = sorted(trials.done, key=lambda each: each.score, reverse=True)
-    best = ranked[0]
-    if not best.fold_scores:
-        raise NoCandidateError(tuple(f"{each.learner}: {each.error}" for each in ranked))
-    balancing = trials.balance(best, end) if task.balancings else None
-    chosen = balancing.chosen if balancing else None
-    everything = np.arange(len(task.rows))
-    fitted = trials.fit(trials.learners[best.learner], best.params, everything, chosen)
-    return SearchResult(fitted, best, tuple(ranked), balancing)
+    begun = clock() if started is None else started
+    with nullcontext(pool) if pool is not None else opened(task.threads) as mine:
+        run = _Run(
+            task,
+            learners,
+            policy or SearchPolicy(),
+            mine,
+            clock=clock,
+            on_candidate=on_candidate,
+        )
+        return run.until(begun, begun + budget_seconds)
 
 
-class _Trials:
-    """The state of a running search."""
+class _Run:
+    """A search that is going on."""
 
     def __init__(
         self,
         task: Task,
         learners: Sequence[Learner],
-        deadline: float,
-        clock: Callable[[], float],
-        on_candidate: Callable[[Candidate], None],
+        policy: SearchPolicy,
+        pool: Pool,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_candidate: Callable[[Candidate], None] = lambda _candidate: None,
     ) -> None:
         self.task = task
-        self.learners = {learner.name: learner for learner in learners}
-        self.done: list[Candidate] = []
-        self._deadline = deadline
+        self.policy = policy
+        self.pool = pool
         self._clock = clock
         self._on_candidate = on_candidate
-        self._folds = list(task.folds) or folds(task.y, task.problem, seed=task.seed)
-        self._codes = task.problem.encode(task.y)
+        self._told: set[int] = set()
+        self._steps: dict[int, Step] = {}
+        self._exact = policy.strategy in ("grid", "random") or bool(policy.params)
+        self.learners = list(learners) or usual_learners(task)
+        self._reserve = 0.0
+        memory = int(MEMORY_SHARE * psutil.virtual_memory().available / pool.slots)
+        self._memory = max(memory, 256 * 2**20)
+        known = {each.name: each for each in self.learners}
+        threads = max(1, task.threads // pool.slots)
+        self.bench = Bench(task, task.folds, known, pool.folder, threads)
+        pool.give(self.bench)
 
-    def try_defaults(self) -> None:
-        """Try each learner once as it comes."""
-        for learner in self.learners.values():
-            if self.done and self._clock() + self._final_fit() >= self._deadline:
-                return
-            self._try(learner, {})
-
-    def try_suggestions(self) -> None:
-        """Let Optuna choose learner and parameters while a candidate still fits the time."""
-        usable = [name for name in self.learners if self._expected(name) is not None]
-        if not usable:
-            return
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        study = optuna.create_study(
-            direction="maximize",
-            sampler=optuna.samplers.TPESampler(seed=self.task.seed),
+    def until(self, begun: float, deadline: float) -> SearchResult:
+        """Search until the deadline and assemble what was found."""
+        task, policy = self.task, self.policy
+        share = BALANCING_SHARE if task.balancings else 0.0
+        work_end = deadline - share * (deadline - begun)
+        self._reserve = min(0.1 * (deadline - begun), 1.0) + (
+            0.25 * (deadline - begun) if self._refits else 0.0
         )
-        dull = 0
-        while self._clock() < self._deadline and dull < DULL_DRAWS:
-            trial = study.ask()
-            name = trial.suggest_categorical("learner", usable)
-            if self._clock() + (self._expected(name) or 0) + self._final_fit() > self._deadline:
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                dull += 1
-                continue
-            dull = 0
-            learner = self.learners[name]
-            candidate = self._try(learner, learner.space(trial))
-            if candidate.fold_scores:
-                study.tell(trial, candidate.score)
-            else:
-                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        self.plan = self._planned(begun, work_end)
+        self._work(work_end)
+        self.plan.close()
+        # what had come to nothing when the time was up says nothing
+        self.plan.trials = [each for each in self.plan.trials if each.results or each.error]
+        good = [each for each in self.plan.trials if not each.error]
+        for trial in self.plan.trials:
+            self._tell(trial)
+        if not good:
+            raise NoCandidateError(tuple(f"{t.learner}: {t.error}" for t in self.plan.trials))
+        balanced = self._balance(max(good, key=lambda each: each.score), deadline)
+        assembly = Assembly(task, self.bench, self.plan, policy.deploy, policy.row_seconds)
+        chosen = None if balanced is None else balanced.chosen
+        found = assembly.make(
+            self.fit_all,
+            ensemble=policy.ensemble,
+            select=policy.select,
+            balancing=chosen if chosen is not None and chosen.method != "none" else None,
+            seconds_left=lambda: deadline - self._clock(),
+        )
+        candidates = tuple(
+            sorted(
+                (candidate(task, each, found.weights) for each in self.plan.trials),
+                key=lambda each: each.score,
+                reverse=True,
+            )
+        )
+        return SearchResult(
+            found.fitted,
+            found.recipe,
+            candidates[0],
+            candidates,
+            found.score,
+            found.lines,
+            balanced,
+            found.threshold,
+            found.row_seconds,
+            self._clock() - begun,
+        )
 
-    def balance(self, best: Candidate, end: float) -> BalancingReport:
+    @property
+    def _refits(self) -> bool:
+        """Whether what is served is fitted after the search, for which time is kept."""
+        return not self.task.whole or self.policy.deploy != "accurate" or self._exact
+
+    def _planned(self, begun: float, end: float) -> Plan:
+        counted = self.policy.trials > 0 or self._exact
+        entries = self._entries()
+        return Plan(
+            self.task,
+            self.bench.learners,
+            iter(entries),
+            self._proposals,
+            self.pool.slots,
+            None if counted else lambda: end - self._reserve - self._clock(),
+            end - begun,
+            trials_wanted=self.policy.trials or len(entries),
+            exact=self._exact,
+            balancing=self.policy.balancing,
+        )
+
+    def _entries(self) -> list[tuple[str, Params]]:
+        policy, task = self.policy, self.task
+        if policy.strategy == "grid":
+            return list(grid(policy.grid))
+        rows, classes = len(task.y), len(task.problem.classes)
+        if policy.params:
+            return [(each.name, dict(policy.params.get(each.name, {}))) for each in self.learners]
+        if policy.strategy == "portfolio":
+            return portfolio.entries(self.learners, task.problem.kind, rows, classes)
+        if policy.strategy == "random":
+            return []
+        return [(each.name, {}) for each in self.learners]
+
+    def _proposals(self, trials: list[Trial]) -> Proposals | None:
+        """Open a study over the learners that have done best."""
+        policy = self.policy
+        if policy.strategy == "grid" or (policy.params and not policy.trials):
+            return None
+        ranked = sorted((t for t in trials if not t.error and t.results), key=lambda t: -t.score)
+        names = list(dict.fromkeys(trial.learner for trial in ranked))[:4]
+        if policy.strategy in ("random", "optuna") or not names:
+            names = [each.name for each in self.learners]
+        return Proposals(
+            [self.bench.learners[name] for name in names],
+            seed=self.task.seed,
+            study=policy.study,
+            random=policy.strategy == "random",
+        )
+
+    # the loop
+
+    def _work(self, end: float) -> None:
+        """Start what is next and take what has ended, until the time or the work is up."""
+        while True:
+            left = end - self._reserve - self._clock()
+            some = any(each.results for each in self.plan.trials)
+            if left <= 0 and some and self.plan.left is not None:
+                break
+            while self.pool.free and (step := self.plan.next()) is not None:
+                self._start(step)
+                if left <= 0:
+                    break
+            if not self.pool.running:
+                break
+            for outcome in self.pool.wait(max(0.05, min(left, 0.5))):
+                self._take(outcome)
+        for number in list(self.pool.running):
+            self.pool.cancel(number)
+
+    def _start(self, step: Step) -> None:
+        number = self.pool.submit(step.job, Limits(step.limit, self._memory))
+        self._steps[number] = step
+        self.plan.started(step)
+
+    def _take(self, outcome: Outcome) -> None:
+        step = self._steps.pop(outcome.number)
+        if isinstance(outcome.value, LeakageError):
+            raise outcome.value
+        if isinstance(step.job, PrepareJob):
+            if outcome.ending == "done":
+                self.plan.prepared(step.job.key, separable=outcome.value)
+            else:
+                self.plan.unprepared(step.job.key, outcome.error)
+            return
+        trial = step.trial
+        assert trial is not None and isinstance(step.job, FoldJob)  # noqa: PT018, S101 - what else is planned
+        trial.running.discard(step.job.fold)
+        if outcome.ending == "done" and not np.isfinite(outcome.value.scores).all():
+            trial.error = "its scores are not numbers"
+        elif outcome.ending == "done" and not np.isfinite(outcome.value.score):
+            trial.error = "its score is not a number"
+        elif outcome.ending == "done":
+            trial.results[step.job.fold] = outcome.value
+        elif not trial.results or outcome.ending == "failed":
+            trial.error = outcome.error
+        else:  # it has worked on other folds and took too long on this one
+            trial.dropped = True
+        self.plan.ended(trial)
+        if trial.error or len(trial.results) == len(self.task.folds):
+            self._tell(trial)
+
+    def _tell(self, trial: Trial) -> None:
+        if trial.number not in self._told:
+            self._told.add(trial.number)
+            self._on_candidate(candidate(self.task, trial, {}))
+
+    def run_all(self, steps: Iterator[Step] | list[Step]) -> list[Outcome]:
+        """Run jobs and return their outcomes in the order of the steps."""
+        waiting = list(steps)
+        order: list[int] = []
+        found: dict[int, Outcome] = {}
+        while waiting or len(found) < len(order):
+            while waiting and self.pool.free:
+                step = waiting.pop(0)
+                order.append(self.pool.submit(step.job, Limits(step.limit, self._memory)))
+            for outcome in self.pool.wait(0.5):
+                found[outcome.number] = outcome
+        return [found[number] for number in order]
+
+    def fit_all(self, steps: list[Step]) -> list[Outcome]:
+        """Run the fits on all rows."""
+        outcomes = self.run_all(steps)
+        for outcome in outcomes:
+            if isinstance(outcome.value, LeakageError):
+                raise outcome.value
+        return outcomes
+
+    # rare classes
+
+    def _balance(self, best: Trial, deadline: float) -> BalancingReport | None:
         """Try the task's balancings with the best candidate while they fit the time."""
-        learner = self.learners[best.learner]
-        task = self.task
-        judged = list(task.crossed) or crossed(task.y, task.problem, FOLDS, seed=task.seed)
-        final = self._final_fit() * 2  # balanced rows are more rows
+        if not self.task.balancings:
+            return None
+        final = 2 * best.fold_seconds  # balanced rows are more rows
 
         def judge(balancing: Balancing) -> BalancingTrial:
-            return self._balanced(learner, best.params, balancing, judged)
+            return self._balanced(best, balancing)
 
-        return choose(task.metric.name, task.balancings, judge, lambda: end - final - self._clock())
-
-    def fit(
-        self,
-        learner: Learner,
-        params: Params,
-        rows: NDArray[np.intp],
-        balancing: Balancing | None = None,
-    ) -> FittedModel:
-        """Fit a candidate's model on rows of the task, given by position."""
-        task = self.task
-        model = make_model(
-            learner,
-            params,
-            task.problem,
-            task.schema,
-            seed=task.seed,
-            threads=task.threads,
-            spec=task.spec,
+        report = choose(
+            self.task.metric.name,
+            self.task.balancings,
+            judge,
+            lambda: deadline - self._reserve - final - self._clock(),
         )
-        fitted = fit(
-            model,
-            task.rows.iloc[rows],
-            task.y.iloc[rows],
-            task.problem,
-            task.schema,
-            balancing=balancing,
-            metric=task.metric.name,
-            seed=task.seed,
-        )
-        return FittedModel(fitted.pipeline, rows[fitted.origins], fitted.made)
+        for trial in self.plan.trials:
+            if trial.origin == "balancing":
+                self._tell(trial)
+        return report
 
-    def _balanced(
-        self, learner: Learner, params: Params, balancing: Balancing, judged: Sequence[Fold]
-    ) -> BalancingTrial:
-        started = self._clock()
-        scores: list[float] = []
-        made = 0
-        try:
-            for fold in judged:
-                fitted, score = self._judged(learner, params, fold, balancing)
-                scores.append(score)
-                repeated = len(fitted.origins) - len(np.unique(fitted.origins))
-                made += fitted.made + repeated
-        except LeakageError:
-            raise
-        except FITTING_ERRORS as failure:
-            error = f"{type(failure).__name__}: {failure}"[:300]
-            return BalancingTrial(balancing, (), self._clock() - started, error=error)
-        return BalancingTrial(balancing, tuple(scores), self._clock() - started, made)
-
-    def _judged(
-        self, learner: Learner, params: Params, fold: Fold, balancing: Balancing | None
-    ) -> tuple[FittedModel, float]:
-        """Fit on a fold's training rows and score on the others, which took no part in it."""
-        training, validation = fold
-        fitted = self.fit(learner, params, training, balancing)
-        require_separate(fitted.origins, validation, "validation fold")
-        return fitted, self._score(fitted.pipeline, validation)
-
-    def _score(self, model: Pipeline, validation: NDArray[np.intp]) -> float:
-        task = self.task
-        scores = predict_scores(model, task.rows.iloc[validation], task.problem)
-        return evaluate(task.metric, self._codes[validation], scores, threshold_of(model))
-
-    def _try(self, learner: Learner, params: Params) -> Candidate:
-        scores: list[float] = []
-        fit_seconds = predict_seconds = 0.0
-        error = ""
-        try:
-            for fold in self._folds:
-                score, fitting, predicting = self._fold(learner, params, fold)
-                scores.append(score)
-                fit_seconds += fitting
-                predict_seconds += predicting
-            if not np.isfinite(scores).all():
-                error, scores = "its score is not a number", []
-        except LeakageError:
-            raise
-        except FITTING_ERRORS as failure:
-            error, scores = f"{type(failure).__name__}: {failure}"[:300], []
-        candidate = Candidate(
-            len(self.done), learner.name, params, tuple(scores), fit_seconds, predict_seconds, error
-        )
-        self.done.append(candidate)
-        self._on_candidate(candidate)
-        return candidate
-
-    def _fold(self, learner: Learner, params: Params, fold: Fold) -> tuple[float, float, float]:
-        training, validation = fold
-        started = self._clock()
-        fitted = self.fit(learner, params, training)
-        require_separate(fitted.origins, validation, "validation fold")
-        done = self._clock()
-        score = self._score(fitted.pipeline, validation)
-        return score, done - started, self._clock() - done
-
-    def _expected(self, learner: str) -> float | None:
-        """Seconds the next candidate of the learner may take; None if it never worked."""
-        costs = [
-            each.fit_seconds + each.predict_seconds
-            for each in self.done
-            if each.learner == learner and each.fold_scores
+    def _balanced(self, best: Trial, balancing: Balancing) -> BalancingTrial:
+        begun = self._clock()
+        number = 1 + max(each.number for each in self.plan.trials)
+        trial = Trial(number, best.learner, best.settled, "balancing", balancing)
+        self.plan.trials.append(trial)
+        steps = [
+            Step(
+                FoldJob(number, best.learner, best.settled, fold, None, balancing, watch=False),
+                trial,
+                0.0,
+            )
+            for fold in range(len(self.task.folds))
         ]
-        return max(costs) if costs else None
+        made = 0
+        for outcome in self.run_all(steps):
+            if isinstance(outcome.value, LeakageError):
+                raise outcome.value
+            if outcome.ending != "done":
+                trial.error = outcome.error
+                return BalancingTrial(balancing, (), self._clock() - begun, error=outcome.error)
+            result = outcome.value
+            trial.results[result.fold] = replace(result)
+            repeated = len(result.origins) - len(np.unique(result.origins))
+            made += result.made + repeated
+        scores = tuple(trial.results[fold].score for fold in sorted(trial.results))
+        return BalancingTrial(balancing, scores, self._clock() - begun, made)
 
-    def _final_fit(self) -> float:
-        """Seconds the fit of the best candidate on all training rows will take."""
-        best = max(self.done, key=lambda each: each.score)
-        training, validation = self._folds[0]
-        growth = (len(training) + len(validation)) / len(training)
-        return best.fit_seconds / len(self._folds) * growth
+
+def finalized(task: Task, recipe: Recipe, learners: Sequence[Learner]) -> FittedModel:
+    """Fit what a search has chosen on the rows of another task: all there are.
+
+    Raises
+    ------
+    NoCandidateError
+        If one of its models cannot be fitted.
+    """
+    with opened(task.threads) as pool:
+        run = _Run(task, learners, SearchPolicy(), pool)
+        return refit(run.bench, recipe, run.fit_all)
+
+
+def usual_learners(task: Task) -> list[Learner]:
+    """Return the learners of the portfolio that can handle the task and are installed."""
+    from tasks.tabular.learners import select  # noqa: PLC0415 - imports every learner's library
+
+    wanted = set(portfolio.usual(task.problem.kind))
+    return [each for each in select((), task.problem.kind) if each.name in wanted]

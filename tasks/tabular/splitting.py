@@ -22,6 +22,8 @@ from tasks.tabular.resampling import numeric
 from tasks.tabular.schema import instants
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from tasks.tabular.problem import Problem
@@ -103,15 +105,15 @@ class Split:
         self.crossed = crossed
         self.folds = crossed if len(training) <= SMALL else crossed[-1:]
 
-    def table(self, rows: pd.Index[Any]) -> pd.DataFrame:
+    def table(self, rows: pd.Index[Any], folds: Sequence[Fold] | None = None) -> pd.DataFrame:
         """Return what is kept with a model: of every row its part and the fold it validates.
 
-        `fold` is -1 for rows that validate in none.
+        `fold` is -1 for rows that validate in none; `folds` are those used if not the usual.
         """
         part = np.full(len(rows), "unused", dtype=object)
         fold = np.full(len(rows), -1, dtype=np.int64)
         part[self.training], part[self.holdout] = TRAINING, HOLDOUT
-        for number, (_, validation) in enumerate(self.folds):
+        for number, (_, validation) in enumerate(self.folds if folds is None else folds):
             fold[self.training[validation]] = number
         return pd.DataFrame({"row": rows, "part": part, "fold": fold})
 

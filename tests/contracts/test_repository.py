@@ -20,6 +20,8 @@ from prefect.utilities.callables import parameter_schema
 
 import infra.errors
 import tasks.tabular.errors
+import tasks.tabular.experiment_errors
+import tasks.tabular.search_errors
 from infra.errors import PlatformError, TransientError
 from infra.provenance import ROOT
 
@@ -61,15 +63,25 @@ ERRORS = [
     tasks.tabular.errors.SuiteError("line 3"),
     tasks.tabular.errors.ColumnValueError("age", "'x'", "numeric"),
     tasks.tabular.errors.ConstantTableError(3),
+    tasks.tabular.experiment_errors.DuplicateKeyError(3, 5, "pca"),
     tasks.tabular.errors.EmptyTableError("a.csv", "is empty"),
     tasks.tabular.errors.EncodingError("a.csv", 3, 0xE9),
+    tasks.tabular.experiment_errors.ExperimentError((("pipeline[0].MLSteps[1]", "no data"),)),
     tasks.tabular.errors.HeaderError("a.csv", "repeats 'a'"),
     tasks.tabular.errors.IncomparableError(3, 30),
     tasks.tabular.errors.LeakageError("holdout", (1, 2)),
     tasks.tabular.errors.MalformedTableError("a.csv", "gzip"),
+    tasks.tabular.errors.MetricDomainError("neg_mean_gamma_deviance", "positive", 0.0),
+    tasks.tabular.experiment_errors.MessageError(),
+    tasks.tabular.experiment_errors.MessageLimitError("bytes", 10),
+    tasks.tabular.experiment_errors.MessageShapeError("a list"),
+    tasks.tabular.experiment_errors.MessageSyntaxError(3, 5, "a value", "'}'"),
     tasks.tabular.errors.MissingColumnsError(("age",), ("ages",)),
-    tasks.tabular.errors.NoCandidateError(("x: y",)),
+    tasks.tabular.search_errors.PoolError("it was killed"),
+    tasks.tabular.search_errors.UnsuitableLearnerError("lda", "no"),
+    tasks.tabular.search_errors.NoCandidateError(("x: y",)),
     tasks.tabular.errors.NoRowsLeftError(10, 0),
+    tasks.tabular.experiment_errors.NotFiniteError(3, 5, "NaN"),
     tasks.tabular.errors.OtherProblemError("'y' (0, 1)", "'z' (0, 1)"),
     tasks.tabular.errors.RaggedRowError("a.csv", 3, 2, 1, "x"),
     tasks.tabular.errors.ResamplingError("smote", "one row"),
@@ -81,6 +93,14 @@ ERRORS = [
     tasks.tabular.errors.TargetError("y", "one class"),
     tasks.tabular.errors.UnknownColumnError("incom", ("income",)),
     tasks.tabular.errors.UnknownNameError("learner", "lgbm", ("lightgbm",)),
+    tasks.tabular.experiment_errors.UnsupportedLearnerError(
+        "dummy", "it learns nothing", "leave it out"
+    ),
+    tasks.tabular.experiment_errors.UnsupportedParametersError(
+        (("use_gpu", "true", "no", "leave it out"),)
+    ),
+    tasks.tabular.experiment_errors.NoSetupError("create_model"),
+    tasks.tabular.experiment_errors.UnknownModelError("tune_model", "Pipeline"),
     tasks.tabular.errors.UnsupportedFormatError("a.doc", (".csv",)),
 ]
 
@@ -147,7 +167,16 @@ def test_every_error_survives_pickling(error: Exception) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
-@pytest.mark.parametrize("module", [infra.errors, tasks.tabular.errors], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "module",
+    [
+        infra.errors,
+        tasks.tabular.errors,
+        tasks.tabular.experiment_errors,
+        tasks.tabular.search_errors,
+    ],
+    ids=lambda m: m.__name__,
+)
 def test_every_error_has_an_example_and_a_line_in_the_tree(module) -> None:
     defined = {
         member

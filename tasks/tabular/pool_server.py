@@ -1,0 +1,213 @@
+"""The servers of pools, and the template they are forked from."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import psutil
+
+from tasks.tabular.errors import LeakageError
+from tasks.tabular.jobs import PrepareJob
+from tasks.tabular.learners import FITTING_ERRORS
+from tasks.tabular.pool import Limits, Outcome
+
+if TYPE_CHECKING:
+    from tasks.tabular.jobs import Bench, Job
+    from tasks.tabular.pool import Ending
+
+_LOOK_SECONDS = 0.2
+"""Between two looks at how long and how large the children are."""
+
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+@dataclass(slots=True)
+class _Child:
+    number: int
+    pid: int
+    line: Connection
+    job: Job
+    limits: Limits
+    started: float
+
+
+class Server:
+    """Forks a child for every job and watches it."""
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+        self._bench: Bench | None = None
+        self._children: dict[int, _Child] = {}
+        self._own = psutil.Process()
+
+    def serve(self) -> None:
+        """Work until the other end is gone."""
+        try:
+            while True:
+                lines = [self._line, *(each.line for each in self._children.values())]
+                ready = wait(lines, _LOOK_SECONDS if self._children else None)
+                if self._line in ready:
+                    self._take(self._line.recv())
+                for child in list(self._children.values()):
+                    if child.line in ready:
+                        self._finish(child)
+                self._look()
+        except (EOFError, OSError):
+            pass  # whoever asked is gone
+        finally:
+            for child in list(self._children.values()):
+                self._kill(child)
+
+    def _take(self, message: tuple[Any, ...]) -> None:
+        match message:
+            case ("bench", content):
+                self._bench = cloudpickle.loads(content)
+                gc.collect()
+                gc.freeze()  # a child that collects would copy all of it
+            case ("run", number, content, limits):
+                self._start(number, cloudpickle.loads(content), limits)
+            case ("cancel", number):
+                for child in [each for each in self._children.values() if each.number == number]:
+                    self._kill(child)
+
+    def _start(self, number: int, job: Job, limits: Limits) -> None:
+        self._preload(job)
+        ours, theirs = Pipe(duplex=False)
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            self._line.close()
+            _work(job, self._bench, theirs)
+        theirs.close()
+        self._children[pid] = _Child(number, pid, ours, job, limits, time.monotonic())
+
+    def _preload(self, job: Job) -> None:
+        """Import here what every child of a learner would import for itself."""
+        if self._bench is None or isinstance(job, PrepareJob):
+            return
+        for module in self._bench.learners[job.learner].modules:
+            with suppress(ImportError):  # the job will say so
+                import_module(module)
+
+    def _finish(self, child: _Child) -> None:
+        try:
+            ending, value, error = child.line.recv()
+        except (EOFError, OSError):
+            ending, value, error = "crashed", None, self._reason(child)
+        if ending == "done" and isinstance(child.job, PrepareJob) and self._bench is not None:
+            self._bench.load(child.job.key)
+            gc.freeze()
+        self._end(child, ending, value, error)
+
+    def _reason(self, child: _Child) -> str:
+        """Word how a child ended that said nothing."""
+        _, status = os.waitpid(child.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        child.pid = 0
+        if code < 0:
+            return f"its process was killed by {signal.Signals(-code).name}"
+        return f"its process ended with {code}"
+
+    def _look(self) -> None:
+        """Kill children that are over their limits."""
+        now = time.monotonic()
+        for child in list(self._children.values()):
+            seconds, memory = child.limits.seconds, child.limits.memory
+            if seconds and now - child.started > seconds:
+                self._end(child, "too long", None, f"it took longer than {seconds:.0f} s")
+            elif memory and self._size(child) > memory:
+                said = f"it needed more than {memory / 2**20:.0f} MiB"
+                self._end(child, "too large", None, said)
+
+    def _size(self, child: _Child) -> int:
+        """Return the bytes a child has beyond what it shares with the server."""
+        with suppress(psutil.Error):
+            found = psutil.Process(child.pid).memory_info()
+            return int(found.rss - found.shared - max(0, self._shared()))
+        return 0
+
+    def _shared(self) -> int:
+        found = self._own.memory_info()
+        return int(found.rss - found.shared)
+
+    def _end(self, child: _Child, ending: Ending, value: object, error: str) -> None:
+        self._kill(child)
+        seconds = time.monotonic() - child.started
+        self._line.send(Outcome(child.number, ending, value, error, seconds))
+
+    def _kill(self, child: _Child) -> None:
+        self._children = {
+            pid: each for pid, each in self._children.items() if each.number != child.number
+        }
+        if child.pid:
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+            with suppress(ChildProcessError):
+                os.waitpid(child.pid, 0)
+        child.line.close()
+
+
+def _work(job: Job, bench: Bench | None, line: Connection) -> None:
+    """Do a job in a child and end it, whatever happens."""
+    _die_with_parent()
+    try:
+        answer: tuple[Ending, object, str] = ("done", job.run(bench), "")  # type: ignore[arg-type]
+    except LeakageError as error:
+        answer = ("failed", error, str(error))
+    except FITTING_ERRORS as error:
+        answer = ("failed", None, f"{type(error).__name__}: {error}"[:300])
+    with suppress(OSError):
+        line.send(answer)
+    os._exit(0)  # nothing of the server is to be cleaned up by its child
+
+
+def _die_with_parent() -> None:
+    """Have Linux kill this process when its parent ends, even by `kill -9`."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def main() -> None:
+    """Fork a server for every descriptor that is sent, until whoever sends them is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides what ends
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # servers are nobody's to wait for
+    asking = socket.socket(fileno=int(sys.argv[1]))
+    gc.collect()
+    gc.freeze()
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(asking, 1, 1)
+        if not descriptors:
+            return
+        if os.fork() == 0:
+            asking.close()
+            _serve(descriptors[0])
+        os.close(descriptors[0])
+
+
+def _serve(descriptor: int) -> None:
+    """Be a server, in a group of its own, and end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    try:
+        line = Connection(descriptor)
+        line.send(os.getpid())
+        Server(line).serve()
+    finally:
+        os._exit(0)  # nothing of the template is to be cleaned up
+
+
+if __name__ == "__main__":
+    main()
