@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,20 +10,20 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from tasks.tabular.calibration import choose_calibration
-from tasks.tabular.ensemble import EnsembleClassifier, EnsembleRegressor, Member
+from tasks.tabular.ensemble import Member
 from tasks.tabular.fitting import FittedModel, threshold_of
-from tasks.tabular.jobs import PreparedKey, RefitJob
+from tasks.tabular.jobs import PreparedKey
 from tasks.tabular.leaderboard import EnsembleLine
-from tasks.tabular.learners import make_model
 from tasks.tabular.metrics import evaluate
 from tasks.tabular.planning import Plan, Step, blend, on_folds
+from tasks.tabular.recipes import Part, Recipe, ensemble, read, refit
 from tasks.tabular.search_errors import NoCandidateError
 from tasks.tabular.selection import equal, mixed
 from tasks.tabular.stacking import CELLS, ROWS, crossed_scores, fit_stacker
 from tasks.tabular.thresholds import best_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from tasks.tabular.resampling import Balancing
     from tasks.tabular.stacking import Stacker
     from tasks.tabular.task import Task, Trial
-    from tasks.tabular.zoo.entry import Params
 
 Deploy = Literal["accurate", "fast"]
 """What is served: the best ensemble of the folds' models, or one model fitted on all rows."""
@@ -55,34 +53,6 @@ RESIDUALS = 2_000
 
 BLENDED = 3
 """Best candidates that are blended and stacked where nobody says how many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One configuration of a recipe: what is fitted, and its share in the mean."""
-
-    name: str
-    learner: str
-    params: Params
-    weight: float
-    balancing: Balancing | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """All it takes to make the model again on other rows."""
-
-    parts: tuple[Part, ...]
-    stacker: Stacker | None = None
-    calibration: Calibration | None = None
-    threshold: float = 0.5
-    residuals: NDArray[np.float64] | None = None
-
-    @property
-    def plain(self) -> bool:
-        """Whether one fitted pipeline is all there is to it."""
-        corrected = self.calibration is not None or self.threshold != 0.5  # noqa: PLR2004 - as usual
-        return len(self.parts) == 1 and not corrected and self.residuals is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +186,7 @@ class Assembly:
         files = sorted(self.bench.folder.glob(f"features-{family}-*.pickle"))
         if not files:
             return 0.0
-        pipeline = _read(files[0]).pipeline
+        pipeline = read(files[0]).pipeline
         row = self.task.rows[list(self.task.schema.names)].iloc[:1]
         pipeline.transform(row)
         started = time.perf_counter()
@@ -347,7 +317,7 @@ class Assembly:
         for number, part in zip(numbers, recipe.parts, strict=True):
             results = models[number].results
             for fold, result in sorted(results.items()):
-                estimator = _read(self.bench.folder / result.file)
+                estimator = read(self.bench.folder / result.file)
                 preparation, file = None, result.file
                 if result.whole:
                     preparation, estimator = estimator[:-1], estimator[-1]
@@ -355,7 +325,7 @@ class Assembly:
                     file = self._key(models[number], fold).file
                 if file not in places:
                     places[file] = len(preparations)
-                    preparations.append(preparation or _read(self.bench.folder / file).pipeline)
+                    preparations.append(preparation or read(self.bench.folder / file).pipeline)
                 weight = part.weight / len(results)
                 members.append(
                     Member(part.name, places[file], estimator, weight, coded=not result.whole)
@@ -370,84 +340,6 @@ class Assembly:
         key = PreparedKey(self.bench.learners[trial.learner].family)
         separable = self.plan.separable.get(key, False)
         return key if separable else PreparedKey(key.family, fold)
-
-
-def refit(
-    bench: Bench,
-    recipe: Recipe,
-    fit_all: Callable[[list[Step]], list[Outcome]],
-    seconds: float | None = None,
-) -> FittedModel:
-    """Fit a recipe's models on all rows of the bench; one alone is a plain pipeline.
-
-    Raises
-    ------
-    NoCandidateError
-        If one of them cannot be fitted.
-    """
-    limit = 0.0 if seconds is None else 3 * seconds + 5
-    jobs = [
-        RefitJob(place, each.learner, each.params, each.balancing, seconds)
-        for place, each in enumerate(recipe.parts)
-    ]
-    failed = [
-        each for each in fit_all([Step(job, None, limit) for job in jobs]) if each.ending != "done"
-    ]
-    if failed:
-        raise NoCandidateError(tuple(f"fit on all rows: {each.error}" for each in failed))
-    found: list[FittedModel] = [_read(bench.folder / job.file) for job in jobs]
-    if recipe.plain:
-        return found[0]
-    members = [
-        Member(part.name, place, each.pipeline[-1], part.weight, coded=False)
-        for place, (part, each) in enumerate(zip(recipe.parts, found, strict=True))
-    ]
-    model = ensemble(bench, recipe, [each.pipeline[:-1] for each in found], members)
-    origins = np.concatenate([each.origins for each in found])
-    return FittedModel(Pipeline([("ensemble", model)]), origins, sum(each.made for each in found))
-
-
-def ensemble(
-    bench: Bench, recipe: Recipe, preparations: Sequence[Any], members: Sequence[Member]
-) -> EnsembleClassifier | EnsembleRegressor:
-    """Put fitted members together; the unfitted models go with them, to be fitted again."""
-    task = bench.task
-    models = [
-        (
-            part.name,
-            make_model(
-                bench.learners[part.learner],
-                part.params,
-                task.problem,
-                task.schema,
-                seed=task.seed,
-                threads=bench.threads,
-                spec=task.spec,
-            ).pipeline,
-        )
-        for part in recipe.parts
-    ]
-    weights = {part.name: part.weight for part in recipe.parts}
-    stacker = recipe.stacker
-    if task.problem.kind == "regression":
-        return EnsembleRegressor.assembled(
-            models,
-            weights,
-            preparations,
-            members,
-            stacker=stacker,
-            residuals=recipe.residuals,
-        )
-    return EnsembleClassifier.assembled(
-        models,
-        weights,
-        preparations,
-        members,
-        problem=task.problem,
-        stacker=stacker,
-        calibration=recipe.calibration,
-        threshold=recipe.threshold,
-    )
 
 
 def timed(task: Task, model: Pipeline) -> float:
@@ -475,7 +367,3 @@ def _prefix(trial: Trial) -> int:
     while length in trial.results:
         length += 1
     return length
-
-
-def _read(path: Any) -> Any:
-    return pickle.loads(path.read_bytes())  # noqa: S301 - written by our own jobs

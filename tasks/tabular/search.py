@@ -11,13 +11,14 @@ import numpy as np
 import psutil
 
 from tasks.tabular import portfolio
-from tasks.tabular.assembly import Assembly, Deploy, Recipe, refit
+from tasks.tabular.assembly import Assembly, Deploy
 from tasks.tabular.balancing import BalancingReport, BalancingTrial, choose
 from tasks.tabular.errors import LeakageError
 from tasks.tabular.jobs import Bench, FoldJob, PrepareJob
 from tasks.tabular.planning import Plan, Step
 from tasks.tabular.pool import Limits, Outcome, Pool, opened
 from tasks.tabular.proposals import Proposals, grid
+from tasks.tabular.recipes import Recipe, refit
 from tasks.tabular.search_errors import NoCandidateError
 from tasks.tabular.task import Candidate, Task, Trial, candidate
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from tasks.tabular.assembly import Part, Recipe
 from tasks.tabular.errors import UnknownNameError
 from tasks.tabular.experiment_errors import UnknownModelError, UnsupportedLearnerError
 from tasks.tabular.fitting import threshold_of
@@ -18,6 +17,7 @@ from tasks.tabular.leaderboard import rank
 from tasks.tabular.learners import predict_scores, select
 from tasks.tabular.metrics import evaluate
 from tasks.tabular.pool import opened
+from tasks.tabular.recipes import Part, Recipe
 from tasks.tabular.search import SearchPolicy, finalized, search
 from tasks.tabular.search_errors import NoCandidateError
 from tasks.tabular.selection import mixed

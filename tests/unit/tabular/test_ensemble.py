@@ -193,11 +193,8 @@ print(json.dumps([answer.tolist(), model.predict(rows).tolist()]))
 """
 
 
-@pytest.mark.parametrize("hidden", [tuple(each for each in HIDDEN if each != "optuna"), HIDDEN])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_model_is_loaded_where_there_is_no_platform(
-    kind: str, hidden: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_a_model_is_loaded_where_there_is_no_platform(kind: str, tmp_path: Path) -> None:
     """With the library's own code alone, as a served model has it, in a process of its own."""
     task, found = searched(kind)
     rows = task.rows.iloc[:25]
@@ -205,7 +202,7 @@ def test_a_model_is_loaded_where_there_is_no_platform(
     with own_code(ROOT / "tasks") as code:
         given = {
             "code": str(code.parent),
-            "hidden": hidden,
+            "hidden": HIDDEN,
             "model": str(tmp_path / "model.pickle"),
             "classes": kind != "quantity",
         }

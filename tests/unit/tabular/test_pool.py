@@ -63,19 +63,11 @@ class Unreadable:
         return int, ("no number",)
 
 
-BROKEN = ("ImportError", "OSError", "RuntimeError")
-
-
 @pytest.fixture(scope="module")
 def _kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Pool]]:
-    """The pools there were, the last one alive; packages that do not load are importable."""
-    folder = tmp_path_factory.mktemp("packages")
-    for error in BROKEN:
-        (folder / f"breaks_by_{error.lower()}.py").write_text(f"raise {error}('not found')")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(folder))
-        pools = [Pool(2, tmp_path_factory.mktemp("pool"))]
-        yield pools
+    """The pools there were, the last one alive."""
+    pools = [Pool(2, tmp_path_factory.mktemp("pool"))]
+    yield pools
     for each in pools:
         each.close()
 
@@ -130,6 +122,14 @@ def _started(folder: Path, name: str = "pid", seconds: float = 60.0) -> psutil.P
 def _gone(processes: list[psutil.Process], seconds: float = 5.0) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=seconds)
     return all(each.status() == psutil.STATUS_ZOMBIE for each in alive if each.is_running())
+
+
+def _server(pool: Pool) -> psutil.Process:
+    """Wait for the server to have said who it is; nothing else may be on its way."""
+    until = time.monotonic() + 30
+    while not pool.server and time.monotonic() < until:
+        assert pool.wait(0.1) == []
+    return psutil.Process(pool.server)
 
 
 def _sleeps(folder: Path, name: str = "pid") -> Callable[[], None]:
@@ -277,14 +277,15 @@ def test_jobs_can_be_submitted_while_results_arrive(pool: Pool) -> None:
 def test_a_bench_can_be_given_while_results_arrive(own: Pool) -> None:
     """Both ends write more than the line holds, and neither reads: that would last for ever."""
     bench = SimpleNamespace(payload=np.ones(2**22), learners={"any": SimpleNamespace(modules=())})
+    server = _server(own)
     numbers = [own.submit(Call(lambda: np.ones(2**21)), Limits()) for _ in range(2)]
-    time.sleep(5.0)  # the server has started, and is writing
+    time.sleep(1.5)  # the server is writing
     giving = threading.Thread(target=own.give, args=(bench,), daemon=True)
     giving.start()
     giving.join(6)
     stuck = giving.is_alive()
     if stuck:
-        os.kill(own._server.pid, signal.SIGKILL)  # and the thread ends with an error
+        server.kill()  # and the thread ends with an error
 
     assert not stuck
     assert set(_outcomes(own, 2)) == set(numbers)
@@ -363,7 +364,7 @@ def test_what_a_job_has_started_goes_with_it(
 
 
 def test_many_quick_jobs_leave_nothing_open(pool: Pool) -> None:
-    server = psutil.Process(pool._server.pid)
+    server = _server(pool)
     before = server.num_fds()
     waiting, found = 200, 0
     while waiting or pool.running:
@@ -381,7 +382,7 @@ def test_a_killed_server_is_an_error_and_its_jobs_are_gone(own: Pool, tmp_path: 
     own.submit(Call(_sleeps(tmp_path)), Limits())
     child = _started(tmp_path)
 
-    os.kill(own._server.pid, signal.SIGKILL)
+    _server(own).kill()
 
     assert _gone([child])
     for use in ("wait", "submit", "give"):
@@ -438,14 +439,68 @@ def test_closing_twice_changes_nothing(own: Pool) -> None:
         own.wait(0.1)
 
 
-def test_closing_a_pool_that_is_only_starting_is_quick(tmp_path: Path) -> None:
+def test_closing_a_pool_that_is_only_starting_leaves_nothing(tmp_path: Path) -> None:
+    with Pool(1, tmp_path) as first:  # the template, if there was none
+        _run(first, lambda: 1)
+    before = set(psutil.Process().children(recursive=True))
     started = time.monotonic()
 
+    with Pool(1, tmp_path):
+        pass
     with Pool(1, tmp_path) as pool:
-        server = psutil.Process(pool._server.pid)
+        pool.submit(Call(lambda: time.sleep(60)), Limits())
 
     assert time.monotonic() - started < 5
-    assert not server.is_running()
+    assert _gone(list(set(psutil.Process().children(recursive=True)) - before))
+
+
+def test_pools_survive_the_process_they_were_forked_from(own: Pool, tmp_path: Path) -> None:
+    assert _run(own, lambda: 1).value == 1
+    server = _server(own)
+    for parent in server.parents():
+        if "tasks.tabular.pool_server" in parent.cmdline():
+            parent.kill()
+
+    assert _run(own, lambda: 2).value == 2
+    with Pool(1, tmp_path) as other:
+        assert _run(other, lambda: 3).value == 3
+    closing = threading.Thread(target=own.close, daemon=True)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+
+
+def test_a_forked_process_has_pools_of_its_own(tmp_path: Path) -> None:
+    """Nothing of the parent's is used by a child, and nothing of it ends with the child."""
+    script = tmp_path / "forking.py"
+    script.write_text(
+        textwrap.dedent("""
+        import os
+        from tasks.tabular.pool import Limits, opened
+        from tests.unit.tabular.test_pool import Call, _run
+        def one(number):
+            with opened(1) as pool:
+                return _run(pool, lambda: number).value
+        with opened(1) as pool:
+            assert _run(pool, lambda: 1).value == 1
+            if (child := os.fork()) == 0:
+                os._exit(0 if one(2) == 2 else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert _run(pool, lambda: 3).value == 3
+        print(one(4))
+        """)
+    )
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (run.returncode, run.stdout) == (0, "4\n"), run.stderr[-800:]
 
 
 def test_its_folder_goes_with_it_even_after_an_error() -> None:
@@ -512,11 +567,11 @@ def test_memory_the_server_takes_later_is_no_credit_for_a_job(
         time.sleep(2)
         del taken
 
+    server = _server(pool)
     number = pool.submit(Call(takes), Limits(0, 150 * MIB))
     until = time.monotonic() + 30
     while not (tmp_path / "ready").exists() and time.monotonic() < until:
         time.sleep(0.05)
-    server = psutil.Process(pool._server.pid)
     before = server.memory_info().rss
     bench(np.ones(400 * MIB // 8))
     while server.memory_info().rss < before + 300 * MIB and time.monotonic() < until:
@@ -527,12 +582,24 @@ def test_memory_the_server_takes_later_is_no_credit_for_a_job(
     assert _outcomes(pool, 1)[number].ending == "too large"
 
 
-@pytest.mark.parametrize("error", BROKEN)
+class Importable:
+    """Whoever reads it can import from a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, (f"import sys; sys.path.insert(0, {str(self.folder)!r})",)
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "RuntimeError"])
 def test_a_learner_whose_package_does_not_load_costs_itself(
-    error: str, pool: Pool, bench: Callable[..., None]
+    error: str, pool: Pool, bench: Callable[..., None], tmp_path: Path
 ) -> None:
     """A missing shared library is an OSError."""
-    bench(None, modules=(f"breaks_by_{error.lower()}",))
+    name = f"breaks_by_{error.lower()}"
+    (tmp_path / f"{name}.py").write_text(f"raise {error}('not found')")
+    bench(Importable(tmp_path), modules=(name,))
 
     assert _run(pool, lambda: "alive").value == "alive"
 

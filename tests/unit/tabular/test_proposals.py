@@ -297,7 +297,7 @@ def test_a_search_that_breaks_off_leaves_no_trial_waiting(how: str, task: Task) 
         def interrupt(candidate: Any) -> None:
             seen.append(candidate)
             if len(seen) == 4 and how == "the server":
-                os.kill(pool._server.pid, signal.SIGKILL)
+                os.kill(pool.server, signal.SIGKILL)
             elif len(seen) == 4:
                 raise KeyboardInterrupt
 
