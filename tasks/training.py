@@ -253,6 +253,7 @@ def _policy(request: TrainingRequest, study: optuna.Study | None) -> search.Sear
         grid=request.canonical_grid(),
         balancing=Balancing.model_validate({"method": request.balancing}) if always else None,
         study=study,
+        shared=bool(request.study),
     )
 
 
@@ -271,7 +272,8 @@ def _keep(
     scores = predict_scores(found.model, work.holdout, task_.problem)
     codes = task_.problem.encode(work.holdout_y)
     holdout_score = evaluate(task_.metric, codes, scores, found.threshold)
-    board = _board(work, found, request.budget_seconds)
+    exact = request.strategy in ("grid", "random") or request.estimator is not None
+    board = _board(work, found, request.budget_seconds, exact=exact)
     drawn = pictures.of_model(
         found.model,
         work.holdout,
@@ -319,13 +321,15 @@ def _keep(
     return TrainingReport(dataset, run_id, uri, task_.metric.name, holdout_score, board)
 
 
-def _board(work: _Work, found: search.SearchResult, budget: float) -> leaderboard.Leaderboard:
+def _board(
+    work: _Work, found: search.SearchResult, budget: float, *, exact: bool
+) -> leaderboard.Leaderboard:
     """Rank the candidates, and repeat the fits of the best in a fresh process."""
     task_ = work.task
     learners = {each.name: each for each in work.learners or search.usual_learners(task_)}
-    best = [each for each in found.candidates if each.fold_scores and each.balancing == "none"]
+    best = [each for each in found.candidates if each.fold_scores]
     graded = reproducibility.repeat(
-        task_, best[:GRADED], learners, seconds=max(10.0, EVALUATION_SHARE * budget)
+        task_, best[:GRADED], learners, seconds=max(10.0, EVALUATION_SHARE * budget), exact=exact
     )
     board = leaderboard.rank(
         task_.metric, found.candidates, task_.codes, seed=task_.seed, ensembles=found.ensembles

@@ -25,6 +25,7 @@ from prefect.workers.process import ProcessWorker
 
 from infra.database.engine import open_database, upgrade
 from infra.errors import StackError
+from infra.local import postgres
 from infra.provenance import ROOT
 from infra.settings import DatabaseSettings
 
@@ -46,6 +47,8 @@ ZOMBIE_SECONDS = 90
 def bootstrap(stack: Stack, tell: Callable[[str], None]) -> None:
     """Prepare a stack whose servers answer; what is there already stays or is updated."""
     environment = stack.environment()
+    if stack.layout.runs_postgres:  # one of before lacks what was added since
+        postgres.ensure_databases(stack.layout)
     upgrade(open_database(DatabaseSettings(url=environment["MILLRACE_DATABASE__URL"])))
     ensure_webhook(stack, environment["MILLRACE_GATEWAY__WEBHOOK_SECRET"], tell)
     tell("tables and webhook are in place")

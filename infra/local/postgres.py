@@ -94,7 +94,7 @@ def program(layout: Layout) -> Program:
 
 
 def ensure_databases(layout: Layout) -> None:
-    """Make the databases that are missing on the team's server."""
+    """Make the databases that are missing."""
     engine = create_engine(
         database_url(layout, "postgres", "psycopg2"),
         isolation_level="AUTOCOMMIT",

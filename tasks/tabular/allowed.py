@@ -29,10 +29,8 @@ ALLOWED: dict[str, str] = {
     "sklearn.linear_model.BayesianRidge": "bayesian_ridge",
     "sklearn.linear_model.ARDRegression": "ard_regression",
     "sklearn.linear_model.HuberRegressor": "huber",
-    "sklearn.linear_model.SGDClassifier": "stochastic_gradient",
     "sklearn.linear_model.SGDRegressor": "stochastic_gradient",
     "sklearn.discriminant_analysis.LinearDiscriminantAnalysis": "lda",
-    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": "qda",
     "sklearn.naive_bayes.GaussianNB": "naive_bayes",
     "sklearn.neighbors.KNeighborsClassifier": "nearest_neighbours",
     "sklearn.neighbors.KNeighborsRegressor": "nearest_neighbours",
@@ -59,7 +57,8 @@ ALLOWED: dict[str, str] = {
     "xgboost.XGBClassifier": "xgboost",
     "xgboost.XGBRegressor": "xgboost",
 }
-"""Public name to the learner whose features it takes. Classes without probabilities are not in."""
+"""Public name to the learner whose features it takes. Classes without
+probabilities, or that fail on indicators as they are, are not in."""
 
 _NOT_PARAMETERS = {"n_jobs", "random_state", "verbose", "callbacks", "device", "estimator"}
 """Parameters that are not the request's to set: threads and seeds are the run's."""

@@ -11,10 +11,11 @@ from sklearn.pipeline import Pipeline
 
 from tasks.tabular.calibration import choose_calibration
 from tasks.tabular.ensemble import Member
+from tasks.tabular.errors import ResamplingError
 from tasks.tabular.fitting import FittedModel, threshold_of
 from tasks.tabular.jobs import PreparedKey
 from tasks.tabular.leaderboard import EnsembleLine
-from tasks.tabular.metrics import evaluate
+from tasks.tabular.metrics import METRICS, evaluate
 from tasks.tabular.planning import Plan, Step, blend, on_folds
 from tasks.tabular.recipes import Part, Recipe, ensemble, read, refit
 from tasks.tabular.search_errors import NoCandidateError
@@ -88,6 +89,8 @@ class Assembly:
     plan: Plan
     deploy: Deploy
     row_seconds: float
+    moved: bool = False
+    """Whether a threshold is asked for whatever the metric."""
 
     def make(
         self,
@@ -260,6 +263,9 @@ class Assembly:
     ) -> list[_Mix]:
         """Return the stack of some trials, if it was asked for or costs little."""
         given = [scores[number] for number in numbers]
+        rows = np.unique(codes, return_counts=True)[1]
+        if given[0].ndim > 1 and (len(rows) < 2 or rows.min() < 2):  # noqa: PLR2004 - one is no sample
+            return []
         classes = given[0].shape[1] if given[0].ndim > 1 else 1
         cells = min(len(codes), ROWS) * len(given) * classes**2
         if len(given) < 2 or not (asked or cells <= CELLS):  # noqa: PLR2004 - one is no stack
@@ -284,7 +290,9 @@ class Assembly:
         return evaluate(self.task.metric, self.task.codes[rows], scores)
 
     def _calibration(self, mix: _Mix, rows: NDArray[np.intp]) -> Calibration | None:
-        if self.task.problem.kind == "regression" or self.plan.exact:
+        # rows balanced on purpose are not to be told how rare their classes are
+        as_it_is = self.plan.exact or self.plan.balancing is not None
+        if self.task.problem.kind == "regression" or as_it_is:
             return None
         return choose_calibration(self.task.codes[rows], mix.scores, seed=self.task.seed)
 
@@ -300,7 +308,14 @@ class Assembly:
 
     def _threshold(self, scores: NDArray[np.float64], codes: NDArray[Any]) -> tuple[float, float]:
         metric = self.task.metric
-        if self.task.problem.kind != "binary" or metric.needs != "labels" or self.plan.exact:
+        binary = self.task.problem.kind == "binary"
+        if self.moved:
+            if not binary:
+                raise ResamplingError("threshold", "there are not two classes")
+            judged = metric if metric.needs == "labels" else METRICS["balanced_accuracy"]
+            threshold = best_threshold(judged, codes, scores).threshold
+            return threshold, evaluate(metric, codes, scores, threshold)
+        if not binary or metric.needs != "labels" or self.plan.exact:
             return 0.5, evaluate(metric, codes, scores)
         found = best_threshold(metric, codes, scores)
         return found.threshold, found.score
@@ -327,9 +342,7 @@ class Assembly:
                     places[file] = len(preparations)
                     preparations.append(preparation or read(self.bench.folder / file).pipeline)
                 weight = part.weight / len(results)
-                members.append(
-                    Member(part.name, places[file], estimator, weight, coded=not result.whole)
-                )
+                members.append(Member(part.name, places[file], estimator, weight))
                 training = self.task.folds[fold][0]
                 origins.append(training if result.origins is None else result.origins)
                 made += result.made

@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from tasks.tabular.scoring import learner_scores
+from tasks.tabular.scoring import learner_scores, len_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,7 +78,6 @@ class _Ensemble(BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
         return np.asarray(y, dtype=float)
 
     def _mean(self, X: Any, classes: NDArray[Any] | None) -> NDArray[np.float64]:  # noqa: N803 - sklearn's name
-        check_is_fitted(self, "members_")
         features: dict[int, Any] = {}
         codes = None if classes is None else np.arange(len(classes))
         found: dict[str, NDArray[np.float64]] = {}
@@ -144,6 +143,9 @@ class EnsembleClassifier(ClassifierMixin, _Ensemble):  # type: ignore[misc]  # s
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:  # noqa: N803 - sklearn's name
         """Return probabilities in the order of `classes_`, shape (n_rows, n_classes)."""
+        check_is_fitted(self, "members_")
+        if not len_of(X):
+            return np.empty((0, len(self.classes_)))
         found = self._mean(X, self.classes_)
         total = found.sum(axis=1, keepdims=True)
         found = found / np.where(total > 0, total, 1.0)
@@ -190,7 +192,8 @@ class EnsembleRegressor(RegressorMixin, _Ensemble):  # type: ignore[misc]  # skl
 
     def predict(self, X: Any) -> NDArray[np.float64]:  # noqa: N803 - sklearn's name
         """Return values, shape (n_rows,)."""
-        return self._mean(X, None)
+        check_is_fitted(self, "members_")
+        return self._mean(X, None) if len_of(X) else np.empty(0)
 
     def predict_interval(
         self,

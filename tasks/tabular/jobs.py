@@ -61,6 +61,8 @@ class Prepared:
     pipeline: Pipeline
     features: Any
     separable: bool
+    kept: NDArray[np.intp] | None = None
+    """Positions of a fold's training rows that the row filters have left."""
 
     def rows(self, positions: NDArray[np.intp]) -> Any:
         """Return the features of some rows."""
@@ -138,7 +140,7 @@ class PrepareJob:
             # what is fitted on has features of its own: those of a target encoding are crossed
             fitted_on = pipeline.fit_transform(rows.iloc[kept], y.iloc[kept])
             features = _filled(pipeline.transform(rows), fitted_on, kept)
-            result = Prepared(pipeline, features, separable=False)
+            result = Prepared(pipeline, features, separable=False, kept=kept)
         _write(bench.folder / self.key.file, result)
         return result.separable
 
@@ -172,6 +174,7 @@ class FoldJob:
         """Fit the learner alone, on features that are there already and class codes."""
         task, learner = bench.task, bench.learners[self.learner]
         training, validation = bench.folds[self.fold]
+        training = training if prepared.kept is None else prepared.kept
         codes = task.codes
         estimator = make_learner(
             learner, self.params, task.problem.kind, seed=task.seed, threads=bench.threads
@@ -204,27 +207,33 @@ class FoldJob:
             settled(estimator),
             file,
             whole=False,
+            origins=training,
         )
 
     def _whole(self, bench: Bench, started: float, stop_at: float | None) -> FoldResult:
         """Fit a whole model as it would be fitted for good, resampling and all."""
         task, learner = bench.task, bench.learners[self.learner]
         training, validation = bench.folds[self.fold]
-        watched = task.rows.iloc[validation][list(task.schema.names)], task.y.iloc[validation]
+        rows = task.rows.iloc[validation][list(task.schema.names)]
+        codes = pd.Series(task.codes, index=task.y.index)
+        watched = rows, codes.iloc[validation]
         found = _fit_whole(
             bench,
             learner,
             self.params,
             training,
             self.balancing,
+            y=codes,
             watched=watched if self.watch else None,
             stop_at=stop_at,
         )
         require_separate(found.origins, validation, "validation fold")
         fitted = time.monotonic()
-        classes = np.asarray(task.problem.classes) if task.problem.classes else None
-        scores = learner_scores(found.pipeline, task.rows.iloc[validation], classes)
+        scores = learner_scores(found.pipeline, rows, codes_of(task))
         done = time.monotonic()
+        began = time.perf_counter()
+        learner_scores(found.pipeline, rows.iloc[:1], codes_of(task))
+        row_seconds = time.perf_counter() - began
         file = f"{self.candidate}-{self.fold}.pickle"
         size = _write(bench.folder / file, found.pipeline)
         threshold = threshold_of(found.pipeline)
@@ -234,7 +243,7 @@ class FoldJob:
             evaluate(task.metric, task.codes[validation], scores, threshold),
             fitted - started,
             done - fitted,
-            0.0,
+            row_seconds,
             size,
             settled(found.pipeline[-1]),
             file,
@@ -299,10 +308,12 @@ def _fit_whole(
     rows: NDArray[np.intp],
     balancing: Balancing | None,
     *,
+    y: pd.Series[Any] | None = None,
     watched: tuple[pd.DataFrame, pd.Series[Any]] | None = None,
     stop_at: float | None = None,
 ) -> FittedModel:
     task = bench.task
+    target = task.y if y is None else y
     model = make_model(
         learner,
         params,
@@ -315,7 +326,7 @@ def _fit_whole(
     found = fit(
         model,
         task.rows.iloc[rows],
-        task.y.iloc[rows],
+        target.iloc[rows],
         task.problem,
         task.schema,
         balancing=balancing,

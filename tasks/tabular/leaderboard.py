@@ -120,7 +120,7 @@ def rank(
                 size=each.size,
                 weight=round(each.weight, 4),
                 origin=each.origin,
-                balancing=each.balancing,
+                balancing=each.balancing.method if each.balancing is not None else "none",
                 params=each.params,
                 error=each.error,
                 number=each.number,
@@ -190,7 +190,8 @@ def _known(candidate: Candidate) -> NDArray[np.bool_]:
 def _front(candidates: Sequence[Candidate]) -> set[int]:
     """Return the candidates that no other beats in score and in time per row."""
     front, fastest = set(), np.inf
-    for each in candidates:  # best first
+    ranked = sorted(candidates, key=lambda each: (-each.score, each.row_seconds))
+    for each in ranked:
         if each.fold_scores and each.row_seconds < fastest:
             front.add(each.number)
             fastest = each.row_seconds

@@ -9,6 +9,7 @@ after another, and looks at no clock: two runs then do the same.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,8 @@ class Plan:
     trials: list[Trial] = field(default_factory=list)
     chosen: list[Trial] = field(default_factory=list)
     separable: dict[PreparedKey, bool] = field(default_factory=dict)
+    blend_seconds: float = 0.0
+    """What weighing the candidates took, to foretell how long it takes in the end."""
     _status: dict[PreparedKey, str] = field(default_factory=dict)
     _study: Proposals | None = None
     _asked: bool = False
@@ -100,6 +103,7 @@ class Plan:
     _round: int = 0
     _given: dict[int, float] = field(default_factory=dict)
     _hurried: set[int] = field(default_factory=set)
+    _told: set[int] = field(default_factory=set)
 
     # what is next
 
@@ -117,13 +121,20 @@ class Plan:
         return self._explore()
 
     def _next_counted(self) -> Step | None:
+        waiting = False
         for trial in self.trials:
             for fold in range(len(self.task.folds)):
-                if not trial.error and fold not in trial.results and fold not in trial.running:
-                    return self._step(trial, fold)
+                if trial.error:
+                    break
+                if fold not in trial.results and fold not in trial.running:
+                    step = self._step(trial, fold)
+                    if step is not None:
+                        return step
+                    waiting = not trial.error
+            if waiting:
+                return None
         if any(trial.running for trial in self.trials) or len(self.trials) >= self.trials_wanted:
             return None
-        self._tell_all()
         return self._fresh()
 
     def _screening(self) -> bool:
@@ -204,9 +215,14 @@ class Plan:
         return self._fresh()
 
     def _fresh(self) -> Step | None:
-        """Begin a new trial."""
-        trial = self._entry() or self._proposed()
-        return None if trial is None else self._step(trial, 0)
+        """Begin a new trial; one whose features cannot be made is passed over."""
+        while (trial := self._entry() or self._proposed()) is not None:
+            step = self._step(trial, 0)
+            if step is not None or not trial.error:
+                return step
+            if self.left is None and len(self.trials) >= self.trials_wanted:
+                return None
+        return None
 
     # what happened
 
@@ -228,9 +244,8 @@ class Plan:
 
     def ended(self, trial: Trial) -> None:
         """Tell the study of a trial that is complete or has failed."""
-        complete = len(trial.results) == len(self.task.folds)
-        if self._study is not None and (complete or trial.error):
-            self._study.tell(trial)
+        if len(trial.results) == len(self.task.folds) or trial.error:
+            self._tell(trial)
 
     def close(self) -> None:
         """Leave the study in order."""
@@ -249,7 +264,9 @@ class Plan:
         ]
         if not complete:
             return
+        begun = time.monotonic()
         weights = blend(self.task, complete, range(self._round))
+        self.blend_seconds = max(self.blend_seconds, time.monotonic() - begun)
         ranked = sorted(complete, key=lambda each: (-weights.get(each.number, 0.0), -each.score))
         folds = len(self.task.folds) - self._round
         capacity = self.left() * self.slots
@@ -299,8 +316,7 @@ class Plan:
 
     def _drop(self, trial: Trial) -> None:
         trial.dropped = True
-        if self._study is not None:
-            self._study.tell(trial)
+        self._tell(trial)
 
     # steps
 
@@ -369,18 +385,19 @@ class Plan:
         if not self._asked:
             self._asked = True
             self._study = self.proposals(self.trials)
-            if self._study:
-                self._tell_all()
+            for trial in self.trials:  # what was tried so far teaches it
+                if trial.results and not trial.running:
+                    self._tell(trial)
         if not self._study:
             return None
         name, params = self._study.ask(len(self.trials))
         return self._new(name, params, origin="optuna")
 
-    def _tell_all(self) -> None:
-        for trial in self.trials:
-            if self._study is not None and trial.origin == "portfolio" and not trial.dropped:
-                trial.origin = "portfolio, told"
-                self._study.tell(trial)
+    def _tell(self, trial: Trial) -> None:
+        """Tell the study of a trial, once."""
+        if self._study is not None and trial.number not in self._told:
+            self._told.add(trial.number)
+            self._study.tell(trial)
 
     def _new(self, learner: str, params: Params, origin: str) -> Trial:
         trial = Trial(len(self.trials), learner, params, origin, self.balancing)

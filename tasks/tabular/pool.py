@@ -191,7 +191,7 @@ class Pool:
                 break
         self._line.close()  # the server sees it, kills its children and ends
         until = time.monotonic() + _STOP_SECONDS
-        while self.server and _lives(self.server):
+        while self.server and _lives(self.server) and time.monotonic() < until + 1:
             if time.monotonic() > until:
                 with suppress(ProcessLookupError):
                     os.killpg(self.server, signal.SIGKILL)

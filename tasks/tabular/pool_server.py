@@ -42,6 +42,8 @@ class _Child:
     job: Job
     limits: Limits
     started: float
+    shared: int
+    """Bytes it has of the server's own, from when it was forked."""
 
 
 class Server:
@@ -78,7 +80,13 @@ class Server:
                 gc.collect()
                 gc.freeze()  # a child that collects would copy all of it
             case ("run", number, content, limits):
-                self._start(number, cloudpickle.loads(content), limits)
+                try:
+                    job = cloudpickle.loads(content)
+                except Exception as error:  # noqa: BLE001 - it may be anything that was sent
+                    said = f"the job cannot be read: {error}"[:300]
+                    self._line.send(Outcome(number, "failed", None, said))
+                    return
+                self._start(number, job, limits)
             case ("cancel", number):
                 for child in [each for each in self._children.values() if each.number == number]:
                     self._kill(child)
@@ -92,14 +100,17 @@ class Server:
             self._line.close()
             _work(job, self._bench, theirs)
         theirs.close()
-        self._children[pid] = _Child(number, pid, ours, job, limits, time.monotonic())
+        self._children[pid] = _Child(
+            number, pid, ours, job, limits, time.monotonic(), max(0, self._shared())
+        )
 
     def _preload(self, job: Job) -> None:
         """Import here what every child of a learner would import for itself."""
         if self._bench is None or isinstance(job, PrepareJob):
             return
-        for module in self._bench.learners[job.learner].modules:
-            with suppress(ImportError):  # the job will say so
+        learner = self._bench.learners.get(job.learner)
+        for module in learner.modules if learner is not None else ():
+            with suppress(Exception):  # the job will say so
                 import_module(module)
 
     def _finish(self, child: _Child) -> None:
@@ -107,6 +118,8 @@ class Server:
             ending, value, error = child.line.recv()
         except (EOFError, OSError):
             ending, value, error = "crashed", None, self._reason(child)
+        except Exception as fault:  # noqa: BLE001 - what a child sends may be anything
+            ending, value, error = "crashed", None, f"its result cannot be read: {fault}"[:300]
         if ending == "done" and isinstance(child.job, PrepareJob) and self._bench is not None:
             self._bench.load(child.job.key)
             gc.freeze()
@@ -114,9 +127,16 @@ class Server:
 
     def _reason(self, child: _Child) -> str:
         """Word how a child ended that said nothing."""
-        _, status = os.waitpid(child.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
+        until = time.monotonic() + _LOOK_SECONDS
+        while True:
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > until:
+                return "it closed its line and went on"
+            time.sleep(0.005)
         child.pid = 0
+        code = os.waitstatus_to_exitcode(status)
         if code < 0:
             return f"its process was killed by {signal.Signals(-code).name}"
         return f"its process ended with {code}"
@@ -136,7 +156,7 @@ class Server:
         """Return the bytes a child has beyond what it shares with the server."""
         with suppress(psutil.Error):
             found = psutil.Process(child.pid).memory_info()
-            return int(found.rss - found.shared - max(0, self._shared()))
+            return int(found.rss - found.shared - child.shared)
         return 0
 
     def _shared(self) -> int:
@@ -155,23 +175,33 @@ class Server:
         if child.pid:
             with suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)  # what it has started
             with suppress(ChildProcessError):
                 os.waitpid(child.pid, 0)
         child.line.close()
 
 
 def _work(job: Job, bench: Bench | None, line: Connection) -> None:
-    """Do a job in a child and end it, whatever happens."""
-    _die_with_parent()
+    """Do a job in a child and end it, whatever happens: nothing may reach the server's code."""
     try:
-        answer: tuple[Ending, object, str] = ("done", job.run(bench), "")  # type: ignore[arg-type]
+        os.setpgid(0, 0)  # what it starts is killed with it
+        _die_with_parent()
+        line.send(_answer(job, bench))
+    except BaseException as error:  # noqa: BLE001 - even an exit is this child's own
+        with suppress(BaseException):
+            line.send(("failed", None, f"{type(error).__name__}: {error}"[:300]))
+    finally:
+        os._exit(0)  # nothing of the server is to be cleaned up by its child
+
+
+def _answer(job: Job, bench: Bench | None) -> tuple[Ending, object, str]:
+    try:
+        return "done", job.run(bench), ""  # type: ignore[arg-type]  # there is one by now
     except LeakageError as error:
-        answer = ("failed", error, str(error))
+        return "failed", error, str(error)
     except FITTING_ERRORS as error:
-        answer = ("failed", None, f"{type(error).__name__}: {error}"[:300])
-    with suppress(OSError):
-        line.send(answer)
-    os._exit(0)  # nothing of the server is to be cleaned up by its child
+        return "failed", None, f"{type(error).__name__}: {error}"[:300]
 
 
 def _die_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ class Proposals:
         Those proposed, each with its own space.
     study : Study, optional
         One in a database: searches that share it share what they learn. By default a new one.
+    shared : bool, default False
+        Whether others ask the study too: then the seed is drawn, and nothing is repeatable.
     random : bool, default False
         Draw without looking at what was tried.
     """
@@ -46,11 +49,16 @@ class Proposals:
         *,
         seed: int,
         study: optuna.Study | None = None,
+        shared: bool = False,
         random: bool = False,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._learners = {each.name: each for each in learners if each.space}
         self._names = CategoricalDistribution(sorted(self._learners) or [""])
+        # Optuna holds a parameter to its choices: searches with other learners have another one
+        self._choice = f"learner of {', '.join(sorted(self._learners))}"
+        if shared:  # with the same seed two searches would propose the same
+            seed = secrets.randbits(32)
         self._asked: dict[int, optuna.Trial] = {}
         self.study = study or optuna.create_study(direction="maximize")
         self.study.sampler = _sampler(seed, random=random)
@@ -63,7 +71,7 @@ class Proposals:
         """Return a learner and parameters to try as trial `number`."""
         asked = self.study.ask()
         self._asked[number] = asked
-        name = asked.suggest_categorical("learner", self._names.choices)
+        name = asked.suggest_categorical(self._choice, self._names.choices)
         space = self._learners[name].space
         return name, {key: _suggest(asked, f"{name}.{key}", space[key]) for key in space}
 
@@ -95,8 +103,8 @@ class Proposals:
         learner = self._learners.get(trial.learner)
         if learner is None or trial.error or not trial.results:
             return
-        params: dict[str, Any] = {"learner": trial.learner}
-        spaces: dict[str, BaseDistribution] = {"learner": self._names}
+        params: dict[str, Any] = {self._choice: trial.learner}
+        spaces: dict[str, BaseDistribution] = {self._choice: self._names}
         for key, distribution in learner.space.items():
             value = trial.params.get(key)
             inside = key in trial.params and _contains(distribution, value)
@@ -146,5 +154,7 @@ def _suggest(trial: optuna.Trial, name: str, space: BaseDistribution) -> Any:
 def _contains(space: BaseDistribution, value: Any) -> bool:
     if isinstance(space, CategoricalDistribution):
         return value in space.choices
-    assert isinstance(space, FloatDistribution | IntDistribution)  # noqa: S101 - as above
+    if isinstance(space, IntDistribution):
+        return type(value) is int and space.low <= value <= space.high
+    assert isinstance(space, FloatDistribution)  # noqa: S101 - as above
     return isinstance(value, int | float) and space.low <= value <= space.high

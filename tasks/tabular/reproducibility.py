@@ -10,13 +10,14 @@ import numpy as np
 
 from tasks.tabular.jobs import Bench, FoldJob, FoldResult, PreparedKey, PrepareJob
 from tasks.tabular.metrics import evaluate
-from tasks.tabular.pool import Limits, opened
+from tasks.tabular.pool import MAX_SLOTS, Limits, opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from tasks.tabular.features import Family
     from tasks.tabular.jobs import Job
     from tasks.tabular.leaderboard import Grade
     from tasks.tabular.pool import Pool
@@ -49,30 +50,46 @@ def repeat(
     learners: dict[str, Learner],
     *,
     seconds: float = 60.0,
+    exact: bool = False,
 ) -> list[Repetition]:
     """Fit the first fold of every candidate again, all in one fresh process, while time lasts.
 
-    A fit that was cut short by the clock is repeated without one, so it may well differ: what
-    is graded is whether the version can be made again from what is recorded of it.
+    `exact` says that the search was one of scikit-learn's kinds. A fit that was cut short by
+    the clock is repeated without one, so it may well differ: what is graded is whether the
+    version can be made again from what is recorded of it.
     """
     with opened(1) as pool:
         end = time.monotonic() + seconds
-        pool.give(Bench(task, task.folds, learners, pool.folder, 1))
-        return [_repeated(task, each, learners, pool, end) for each in candidates]
+        threads = max(1, task.threads // min(MAX_SLOTS, max(1, task.threads)))
+        pool.give(Bench(task, task.folds, learners, pool.folder, threads))
+        return [
+            _repeated(task, each, learners[each.learner].family, pool, end, exact=exact)
+            for each in candidates
+        ]
 
 
 def _repeated(
-    task: Task, candidate: Candidate, learners: dict[str, Learner], pool: Pool, end: float
+    task: Task, candidate: Candidate, family: Family, pool: Pool, end: float, *, exact: bool
 ) -> Repetition:
     if candidate.scores is None:
         return Repetition(candidate.number, "D", float("inf"))
-    family = learners[candidate.learner].family
-    key = PreparedKey(family)
-    outcome = _run(pool, PrepareJob(key), end)
-    if outcome is not None and not outcome:
-        key = PreparedKey(family, 0)
-        _run(pool, PrepareJob(key), end)
-    job = FoldJob(candidate.number, candidate.learner, candidate.params, 0, key)
+    balancing = candidate.balancing
+    key: PreparedKey | None = None
+    if balancing is None or balancing.method == "class_weights":
+        key = PreparedKey(family, 0 if exact else None)
+        separable = _run(pool, PrepareJob(key), end)
+        if separable is False and not exact:
+            key = PreparedKey(family, 0)
+            _run(pool, PrepareJob(key), end)
+    job = FoldJob(
+        candidate.number,
+        candidate.learner,
+        candidate.params,
+        0,
+        key,
+        balancing,
+        watch=not exact and candidate.origin != "balancing",
+    )
     result = _run(pool, job, end)
     if time.monotonic() >= end:
         return Repetition(candidate.number, "", float("nan"))

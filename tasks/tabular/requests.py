@@ -23,7 +23,7 @@ def _learner(name: object) -> object:
     return learner_name(name) if isinstance(name, str) else name
 
 
-class SearchRequest(BaseModel, frozen=True):
+class SearchRequest(BaseModel, frozen=True, extra="forbid"):
     """What to learn, how to look for it and how long: all of a training that needs no platform."""
 
     target: str = Field(title="Target", description="Column to predict")
@@ -104,6 +104,7 @@ class SearchRequest(BaseModel, frozen=True):
     row_milliseconds: float = Field(
         default=0.0,
         ge=0,
+        le=3_600_000,
         title="Milliseconds per row",
         description="What is served may take no longer for one row; 0: any time",
     )
@@ -121,13 +122,27 @@ class SearchRequest(BaseModel, frozen=True):
     def _fits_together(self) -> Self:
         if (self.strategy == "grid") != bool(self.grid):
             raise ValueError("a `grid` belongs to the strategy grid, and to no other")
-        if self.estimator is not None and (self.learners or self.grid):
-            raise ValueError("an `estimator` is the only learner: leave `learners` and `grid` out")
+        if self.estimator is not None and (self.learners or self.strategy in ("grid", "random")):
+            raise ValueError(
+                "an `estimator` is the only learner: leave `learners` and `strategy` out"
+            )
+        if self.folds == 1:
+            raise ValueError("one fold validates nothing: `folds` is 0 or at least 2")
+        self._check_grid()
         if self.balance_always and self.balancing in ("auto", "none"):
             raise ValueError("to balance always, say how: name a method of `balancing`")
         if self.strategy == "random" and not self.trials:
             raise ValueError("the strategy random needs a number of `trials`")
         return self
+
+    def _check_grid(self) -> None:
+        named = [learner_name(name) for name in self.grid]
+        if len(set(named)) < len(named):
+            raise ValueError("a learner is in the `grid` twice, by two of its names")
+        if self.learners and set(named) - set(self.learners):
+            raise ValueError("the `grid` has a learner that `learners` has not")
+        if any(not all(values.values()) for values in self.grid.values()):
+            raise ValueError("every parameter of the `grid` needs values")
 
     def canonical_grid(self) -> dict[str, dict[str, list[Any]]]:
         """Return the grid by the learners' own names."""

@@ -19,7 +19,7 @@ from tasks.tabular.planning import Plan, Step
 from tasks.tabular.pool import Limits, Outcome, Pool, opened
 from tasks.tabular.proposals import Proposals, grid
 from tasks.tabular.recipes import Recipe, refit
-from tasks.tabular.search_errors import NoCandidateError
+from tasks.tabular.search_errors import NoCandidateError, UnsuitableLearnerError
 from tasks.tabular.task import Candidate, Task, Trial, candidate
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class SearchPolicy:
     `grid`, values by parameter by learner, and `params` fixes parameters of a learner. `trials`
     bounds the search by a number, which makes it repeatable to the byte. `ensemble` mixes the
     best (of the `select` best, if that is not 0), `deploy` says what may be served, and
-    `row_seconds` what one row may take, 0 for any time. `study` is Optuna's, where it is kept.
+    `row_seconds` what one row may take, 0 for any time. `study` is Optuna's, where it is kept;
+    `shared` says that other searches use it at the same time.
     """
 
     strategy: Strategy = "portfolio"
@@ -65,6 +66,12 @@ class SearchPolicy:
     params: Mapping[str, Params] = field(default_factory=dict)
     balancing: Balancing | None = None
     study: optuna.Study | None = None
+    shared: bool = False
+
+    @property
+    def exact(self) -> bool:
+        """Whether candidates are fitted exactly as given, as scikit-learn's searches do."""
+        return self.strategy in ("grid", "random") or bool(self.params)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +179,11 @@ class _Run:
         self._on_candidate = on_candidate
         self._told: set[int] = set()
         self._steps: dict[int, Step] = {}
-        self._exact = policy.strategy in ("grid", "random") or bool(policy.params)
+        self._exact = policy.exact
+        method = policy.balancing.method if policy.balancing is not None else "none"
+        self._moved = method == "threshold"
         self.learners = list(learners) or usual_learners(task)
-        self._reserve = 0.0
+        self._kept = 0.0
         memory = int(MEMORY_SHARE * psutil.virtual_memory().available / pool.slots)
         self._memory = max(memory, 256 * 2**20)
         known = {each.name: each for each in self.learners}
@@ -187,21 +196,26 @@ class _Run:
         task, policy = self.task, self.policy
         share = BALANCING_SHARE if task.balancings else 0.0
         work_end = deadline - share * (deadline - begun)
-        self._reserve = min(0.1 * (deadline - begun), 1.0) + (
+        self._kept = min(0.1 * (deadline - begun), 1.2) + (
             0.25 * (deadline - begun) if self._refits else 0.0
         )
         self.plan = self._planned(begun, work_end)
-        self._work(work_end)
-        self.plan.close()
+        try:
+            self._work(work_end)
+        finally:
+            self.plan.close()
         # what had come to nothing when the time was up says nothing
         self.plan.trials = [each for each in self.plan.trials if each.results or each.error]
         good = [each for each in self.plan.trials if not each.error]
         for trial in self.plan.trials:
             self._tell(trial)
         if not good:
-            raise NoCandidateError(tuple(f"{t.learner}: {t.error}" for t in self.plan.trials))
+            failures = tuple(f"{t.learner}: {t.error}" for t in self.plan.trials)
+            raise NoCandidateError(failures or (self._nothing(),))
         balanced = self._balance(max(good, key=lambda each: each.score), deadline)
-        assembly = Assembly(task, self.bench, self.plan, policy.deploy, policy.row_seconds)
+        assembly = Assembly(
+            task, self.bench, self.plan, policy.deploy, policy.row_seconds, self._moved
+        )
         chosen = None if balanced is None else balanced.chosen
         found = assembly.make(
             self.fit_all,
@@ -230,6 +244,17 @@ class _Run:
             self._clock() - begun,
         )
 
+    def _nothing(self) -> str:
+        """Word why nothing was tried."""
+        if self.policy.strategy == "grid":
+            return "the grid has no learner"
+        names = ", ".join(each.name for each in self.learners)
+        return f"{names}: not for tables of {len(self.task.y)} rows"
+
+    def _reserve(self) -> float:
+        """Return the seconds that what comes after the last fit will take."""
+        return self._kept + 3 * self.plan.blend_seconds
+
     @property
     def _refits(self) -> bool:
         """Whether what is served is fitted after the search, for which time is kept."""
@@ -244,16 +269,19 @@ class _Run:
             iter(entries),
             self._proposals,
             self.pool.slots,
-            None if counted else lambda: end - self._reserve - self._clock(),
+            None if counted else lambda: end - self._reserve() - self._clock(),
             end - begun,
             trials_wanted=self.policy.trials or len(entries),
             exact=self._exact,
-            balancing=self.policy.balancing,
+            balancing=None if self._moved else self.policy.balancing,
         )
 
     def _entries(self) -> list[tuple[str, Params]]:
         policy, task = self.policy, self.task
         if policy.strategy == "grid":
+            for name in policy.grid:
+                if name not in self.bench.learners:
+                    raise UnsuitableLearnerError(name, "the grid has it and the search has not")
             return list(grid(policy.grid))
         rows, classes = len(task.y), len(task.problem.classes)
         if policy.params:
@@ -277,6 +305,7 @@ class _Run:
             [self.bench.learners[name] for name in names],
             seed=self.task.seed,
             study=policy.study,
+            shared=policy.shared,
             random=policy.strategy == "random",
         )
 
@@ -285,7 +314,7 @@ class _Run:
     def _work(self, end: float) -> None:
         """Start what is next and take what has ended, until the time or the work is up."""
         while True:
-            left = end - self._reserve - self._clock()
+            left = end - self._reserve() - self._clock()
             some = any(each.results for each in self.plan.trials)
             if left <= 0 and some and self.plan.left is not None:
                 break
@@ -373,7 +402,7 @@ class _Run:
             self.task.metric.name,
             self.task.balancings,
             judge,
-            lambda: deadline - self._reserve - final - self._clock(),
+            lambda: deadline - self._reserve() - final - self._clock(),
         )
         for trial in self.plan.trials:
             if trial.origin == "balancing":

@@ -28,6 +28,9 @@ ROWS = 20_000
 BAGS = 10
 """Selections on resampled rows that are averaged where rows are few: one alone fits their noise."""
 
+WORK = 4e7
+"""Scores that are looked at in one selection, about: a second or two."""
+
 BAGGED_ROWS = 10_000
 
 LEAST_WEIGHT = 0.02
@@ -79,10 +82,13 @@ def greedy(
     y = y[rows]
     given = {number: values[rows] for number, values in scores.items()}
     alone = {number: evaluate(metric, y, values) for number, values in given.items()}
-    ranked = sorted(alone, key=lambda number: (-alone[number], number))[:POOL]
+    sound = {number: score for number, score in alone.items() if np.isfinite(score)} or alone
+    ranked = sorted(sound, key=lambda number: (-sound[number], number))[:POOL]
     pool = {each: given[each] for each in ranked}
     weights: dict[int, float] = {}
-    for sample in _samples(y, rng, classes=next(iter(given.values())).ndim > 1):
+    shape = next(iter(given.values())).shape
+    bags = int(np.clip(WORK / (ROUNDS / 2 * len(pool) * np.prod(shape)), 1, BAGS))
+    for sample in _samples(y, rng, bags, classes=len(shape) > 1):
         found = {each: values[sample] for each, values in pool.items()}
         chosen = _steps(
             metric, y[sample], found, ROUNDS if len(sample) > BAGGED_ROWS else ROUNDS // 2
@@ -125,14 +131,14 @@ def _pruned(weights: Mapping[int, float]) -> dict[int, float]:
 
 
 def _samples(
-    y: NDArray[np.float64], rng: np.random.Generator, *, classes: bool
+    y: NDArray[np.float64], rng: np.random.Generator, bags: int, *, classes: bool
 ) -> Iterator[NDArray[np.intp]]:
     """Yield rows to select on: all of them, or resamples that lack no class."""
     everything = np.arange(len(y))
-    if len(y) > BAGGED_ROWS:
+    if len(y) > BAGGED_ROWS or bags == 1:
         yield everything
         return
-    for _ in range(BAGS):
+    for _ in range(bags):
         rows = rng.integers(0, len(y), len(y))
         whole = not classes or len(np.unique(y[rows])) == len(np.unique(y))
         yield rows if whole else everything

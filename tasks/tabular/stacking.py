@@ -42,6 +42,8 @@ class Stacker:
         -------
         array of float, shape (n_rows, n_classes), or (n_rows,) in regression
         """
+        if self.model is None:  # there was one class: nothing says who is right
+            return np.asarray(np.mean(scores, axis=0))
         features = _features(scores)
         if not self.classes:
             return np.asarray(self.model.predict(features), dtype=float)
@@ -64,6 +66,8 @@ def fit_stacker(scores: Sequence[NDArray[np.float64]], y: NDArray[Any], *, seed:
     features = _features([each[rows] for each in scores])
     if not classes:
         return Stacker(RidgeCV(np.logspace(-3, 3, 13)).fit(features, y[rows]), 0)
+    if len(np.unique(y[rows])) < 2:  # noqa: PLR2004 - one class is none to tell apart
+        return Stacker(None, classes)
     model = LogisticRegression(C=0.3, max_iter=300).fit(features, y[rows].astype(np.intp))
     return Stacker(model, classes)
 

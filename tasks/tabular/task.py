@@ -134,7 +134,7 @@ class Candidate:
     row_seconds: float = 0.0
     size: int = 0
     weight: float = 0.0
-    balancing: str = "none"
+    balancing: Balancing | None = None
     scores: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -163,6 +163,6 @@ def candidate(task: Task, trial: Trial, weights: Mapping[int, float]) -> Candida
         float(np.median([each.row_seconds for each in results])) if results else 0.0,
         sum(each.size for each in results),
         weights.get(trial.number, 0.0),
-        trial.balancing.method if trial.balancing is not None else "none",
+        trial.balancing,
         scores,
     )

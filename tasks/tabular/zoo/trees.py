@@ -52,14 +52,14 @@ ENTRIES = (
     ),
     Learner(
         "ada_boost",
-        "tree",
+        "linear",  # it takes no gaps
         **simple(ensemble.AdaBoostClassifier, ensemble.AdaBoostRegressor, n_estimators=50),
         space={"n_estimators": whole(30, 300, log=True), "learning_rate": real(0.05, 2, log=True)},
         aliases=("ada", "adaboost"),
     ),
     Learner(
         "gradient_boosting",
-        "tree",
+        "linear",  # it takes no gaps
         **simple(
             ensemble.GradientBoostingClassifier,
             ensemble.GradientBoostingRegressor,

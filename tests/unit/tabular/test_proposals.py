@@ -211,7 +211,9 @@ def test_the_portfolios_results_teach_the_study(task: Task) -> None:
         scores = [each.score for each in found.candidates if each.origin == origin]
         np.testing.assert_allclose(sorted(by_origin[origin]), sorted(scores))
     known = [each for each in study.trials if each.user_attrs["origin"] != "optuna"]
-    assert {each.params["learner"] for each in known} == {each.name for each in learners}
+    assert {
+        next(v for k, v in each.params.items() if k.startswith("learner of")) for each in known
+    } == {each.name for each in learners}
     assert any("lightgbm.learning_rate" in each.params for each in known)
 
 
@@ -238,7 +240,7 @@ def test_a_study_is_told_once_of_a_trial_it_has_not_asked_for() -> None:
     (told,) = proposals.study.trials
     assert told.value == pytest.approx(0.7)
     assert told.params == {
-        "learner": TREE,
+        f"learner of {TREE}": TREE,
         f"{TREE}.max_depth": 3,
         f"{TREE}.min_samples_leaf": 5,
     }
@@ -319,10 +321,10 @@ def test_a_search_that_breaks_off_leaves_no_trial_waiting(how: str, task: Task) 
 def test_two_searches_of_the_same_seed_do_not_ask_the_same() -> None:
     """A training's seed is 0 unless somebody says otherwise, and so is its neighbour's."""
     study = optuna.create_study(direction="maximize")
-    both = [Proposals([LEARNERS[TREE], LEARNERS[LINEAR]], seed=0) for _ in range(2)]
-    for each in both:
-        each.study = optuna.load_study(study_name=study.study_name, storage=study._storage)
-        each.study.sampler = Proposals([LEARNERS[TREE]], seed=0).study.sampler
+    both = [
+        Proposals([LEARNERS[TREE], LEARNERS[LINEAR]], seed=0, study=study, shared=True)
+        for _ in range(2)
+    ]
 
     asked = []
     for number in range(4):
