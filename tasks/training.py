@@ -35,6 +35,7 @@ from tasks.tabular import (
     leaderboard,
     packing,
     pictures,
+    portfolio,
     problem,
     reproducibility,
     search,
@@ -326,7 +327,9 @@ def _board(
 ) -> leaderboard.Leaderboard:
     """Rank the candidates, and repeat the fits of the best in a fresh process."""
     task_ = work.task
-    learners = {each.name: each for each in work.learners or search.usual_learners(task_)}
+    learners = {
+        each.name: each for each in work.learners or portfolio.usual_learners(task_.problem.kind)
+    }
     best = [each for each in found.candidates if each.fold_scores]
     graded = reproducibility.repeat(
         task_, best[:GRADED], learners, seconds=max(10.0, EVALUATION_SHARE * budget), exact=exact
@@ -344,7 +347,7 @@ def _board(
 def _final(work: _Work, found: search.SearchResult) -> FittedModel:
     """Fit what was chosen on all rows; there is nothing left to judge it on."""
     task_ = replace(work.task, rows=work.rows, y=work.y, crossed=())
-    learners = work.learners or search.usual_learners(task_)
+    learners = work.learners or portfolio.usual_learners(task_.problem.kind)
     return search.finalized(task_, found.recipe, learners)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tasks.tabular.learners import select
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -126,3 +128,9 @@ def usual(kind: Kind) -> list[str]:
     return list(
         dict.fromkeys(name for name, _ in (_QUANTITIES if kind == "regression" else _CLASSES))
     )
+
+
+def usual_learners(kind: Kind) -> list[Learner]:
+    """Return the learners of the portfolio that are installed."""
+    wanted = set(usual(kind))
+    return [each for each in select((), kind) if each.name in wanted]

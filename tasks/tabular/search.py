@@ -182,7 +182,7 @@ class _Run:
         self._exact = policy.exact
         method = policy.balancing.method if policy.balancing is not None else "none"
         self._moved = method == "threshold"
-        self.learners = list(learners) or usual_learners(task)
+        self.learners = list(learners) or portfolio.usual_learners(task.problem.kind)
         self._kept = 0.0
         memory = int(MEMORY_SHARE * psutil.virtual_memory().available / pool.slots)
         self._memory = max(memory, 256 * 2**20)
@@ -448,11 +448,3 @@ def finalized(task: Task, recipe: Recipe, learners: Sequence[Learner]) -> Fitted
     with opened(task.threads) as pool:
         run = _Run(task, learners, SearchPolicy(), pool)
         return refit(run.bench, recipe, run.fit_all)
-
-
-def usual_learners(task: Task) -> list[Learner]:
-    """Return the learners of the portfolio that can handle the task and are installed."""
-    from tasks.tabular.learners import select  # noqa: PLC0415 - imports every learner's library
-
-    wanted = set(portfolio.usual(task.problem.kind))
-    return [each for each in select((), task.problem.kind) if each.name in wanted]

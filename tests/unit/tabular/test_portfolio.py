@@ -507,7 +507,7 @@ def test_every_candidate_is_balanced_where_that_is_asked_for(method: Any, pool: 
     wanted = None if method == "threshold" else method  # which is moved in the end
     assert {each.balancing and each.balancing.method for each in found.candidates} == {wanted}
     asked = {part.balancing and part.balancing.method for part in found.recipe.parts}
-    assert asked == {method}
+    assert asked == {wanted}
 
 
 @pytest.mark.parametrize("method", METHODS)
