@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tasks.tabular.automl import learn
-
 from tests.benchmarks.automl.systems.common import Fitted, Task, run
 
 RESERVE_SECONDS = 0.5
