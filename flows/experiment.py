@@ -16,8 +16,10 @@ from tasks.ingestion import ingest_dataset
 from tasks.masking import find_personal_data
 from tasks.registry import register_model
 from tasks.tabular import experiment_steps as steps
+from tasks.tabular import portfolio
 from tasks.tabular.experiments import Experiment, ExperimentConfig
 from tasks.tabular.messages import read_message
+from tasks.tabular.problem import Kind
 from tasks.tabular.pycaret import Translation, translate
 from tasks.tabular.spec import PipelineSpec
 from tasks.training import TrainingReport, TrainingRequest, fit_candidates, keep_message
@@ -60,6 +62,9 @@ def run_experiment(
         {place: _translated(step, config) for place, step in enumerate(pipeline.steps)}
         for pipeline in experiment.pipeline
     ]
+    for translation in (each for places in translations for each in places.values()):
+        if translation is not None:  # refused before anything runs
+            _request(Work(project, message, config), translation, allow_personal_data=False)
     registered: list[ModelRef] = []
     for pipeline, translated in zip(experiment.pipeline, translations, strict=True):
         work = Work(project, message, config)
@@ -119,12 +124,14 @@ def carry_out(
 
 def _request(work: Work, translation: Translation, *, allow_personal_data: bool) -> TrainingRequest:
     """Word a translated step as a request; what a step prepared comes before PyCaret's."""
+    kind: Kind = "regression" if work.config.problem_type == "regression" else "binary"
+    learners = translation.learners or (() if translation.tune else tuple(portfolio.usual(kind)))
     given = {
         "target": work.config.target,
         "experiment": work.config.experiment_name,
         "model": work.config.model_name,
         "metric": translation.metric,
-        "learners": translation.learners,
+        "learners": learners,
         "preparation": work.preparation or translation.preparation,
         "balancing": translation.balancing,
         "balance_always": translation.balancing not in ("none", "auto"),
@@ -133,7 +140,7 @@ def _request(work: Work, translation: Translation, *, allow_personal_data: bool)
         "ensemble": translation.ensemble,
         "deploy": "accurate" if translation.ensemble else "fast",
         "strategy": "portfolio" if translation.tune else "optuna",
-        "trials": 0 if translation.tune else len(translation.learners),
+        "trials": 0 if translation.tune else len(learners),
         "finalize": translation.finalize,
         "split": translation.split,
         "seed": translation.seed,

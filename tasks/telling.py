@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from infra.background import Background
 from infra.database.catalogue import DatasetVersion
+from infra.errors import ServiceUnavailableError
 from infra.refs import DatasetRef
 from infra.tracking import Tracking
 from tasks.tabular import balancing, leaderboard, search
@@ -143,6 +144,12 @@ class Teller:
             self._logger.info("[%3.0f s] %s: %s %.5f", seconds, what, self._metric, candidate.score)
 
     def _log(self, candidate: Candidate) -> None:
+        try:
+            self._log_run(candidate)
+        except ServiceUnavailableError as error:  # the search is worth more than its record
+            self._logger.warning("candidate %d is not logged: %s", candidate.number, error)
+
+    def _log_run(self, candidate: Candidate) -> None:
         self._tracking.log_candidate(
             self._run_id,
             f"{candidate.number:03d} {candidate.learner}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,16 +43,18 @@ from tasks.tabular import (
     splitting,
 )
 from tasks.tabular.allowed import learner_for
+from tasks.tabular.errors import ResamplingError
 from tasks.tabular.evidence import SAMPLE_ROWS, Evidence, json_rows
 from tasks.tabular.features import carried, usable
-from tasks.tabular.fitting import FittedModel, require_separate
+from tasks.tabular.fitting import FittedModel, require_separate, threshold_of
 from tasks.tabular.learners import predict_scores, select
-from tasks.tabular.metrics import choose, evaluate
+from tasks.tabular.metrics import choose, evaluate, require_domain
 from tasks.tabular.pii import unmasked
 from tasks.tabular.pool import cores
 from tasks.tabular.requests import SearchRequest
 from tasks.tabular.resampling import Balancing
 from tasks.tabular.schema import Schema, conform
+from tasks.tabular.search_errors import PoolError
 from tasks.tabular.task import Task
 from tasks.tabular.zoo.entry import Learner
 
@@ -200,6 +203,9 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
     # once, not once a candidate
     rows = conform(frame, carried(schema, request.target, request.preparation, features))
     metric = choose(goal, request.metric)
+    require_domain(metric, goal.encode(y))
+    if request.balance_always and request.balancing == "threshold" and goal.kind != "binary":
+        raise ResamplingError("threshold", "there are not two classes")
     training_y = y.iloc[parts.training]
     learners, params = _learners(request, goal.kind)
     random = policy.kind == "random"
@@ -300,11 +306,11 @@ def _keep(
         schema=task_.schema,
         problem=task_.problem,
         metric=task_.metric.name,
-        learner=found.best.learner if len(found.weights) == 1 else "ensemble",
+        learner=_served(found),
         seed=task_.seed,
         sample=json_rows(work.holdout.iloc[sample]),
         scores=served.tolist(),
-        threshold=found.threshold,
+        threshold=threshold_of(fitted.pipeline) if request.finalize else found.threshold,
     )
     tracking.log_evidence(run_id, evidence.to_json(), split)
     _keep_preparation(tracking, run_id, fitted.pipeline, task_)
@@ -331,9 +337,15 @@ def _board(
         each.name: each for each in work.learners or portfolio.usual_learners(task_.problem.kind)
     }
     best = [each for each in found.candidates if each.fold_scores]
-    graded = reproducibility.repeat(
-        task_, best[:GRADED], learners, seconds=max(10.0, EVALUATION_SHARE * budget), exact=exact
-    )
+    graded: list[reproducibility.Repetition] = []
+    with suppress(PoolError):  # grades are not worth a finished search
+        graded = reproducibility.repeat(
+            task_,
+            best[:GRADED],
+            learners,
+            seconds=max(10.0, EVALUATION_SHARE * budget),
+            exact=exact,
+        )
     board = leaderboard.rank(
         task_.metric, found.candidates, task_.codes, seed=task_.seed, ensembles=found.ensembles
     )
@@ -342,6 +354,13 @@ def _board(
         board,
         lines=tuple(replace(each, grade=grades.get(each.number, "")) for each in board.lines),
     )
+
+
+def _served(found: search.SearchResult) -> str:
+    """Name the learner that answers."""
+    if len(found.weights) > 1:
+        return "ensemble"
+    return next(each.learner for each in found.candidates if each.weight)
 
 
 def _final(work: _Work, found: search.SearchResult) -> FittedModel:

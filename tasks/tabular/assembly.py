@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from tasks.tabular.calibration import choose_calibration
+from tasks.tabular.calibration import Isotonic, choose_calibration
 from tasks.tabular.ensemble import Member
 from tasks.tabular.errors import ResamplingError
 from tasks.tabular.fitting import FittedModel, threshold_of
@@ -48,6 +48,9 @@ SURE_ROWS = 2_000
 as there are `SEVERAL`."""
 
 SEVERAL = 4
+
+TRIED = 2
+"""Numbers of folds, the most first, that mixes are compared at, beside the least."""
 
 RESIDUALS = 2_000
 """Residuals that are kept, at most: of more their quantiles."""
@@ -110,7 +113,8 @@ class Assembly:
         served = mixes[0]
         if self.row_seconds:
             served, bagged = self._fast_enough(mixes, models, bagged=bagged)
-        calibration = self._calibration(served, rows)
+        as_it_is = self.plan.exact or self.plan.balancing is not None or balancing is not None
+        calibration = None if as_it_is else self._calibration(served, rows)
         scores = served.scores if calibration is None else calibration.apply(served.scores)
         codes = self.task.codes[rows]
         threshold, score = self._threshold(scores, codes)
@@ -138,8 +142,14 @@ class Assembly:
         if bagged:
             fitted = self._bag(models, recipe, list(chosen))
         else:
-            seconds = None if self.plan.left is None else max(1.0, 0.9 * seconds_left())
-            fitted = refit(self.bench, recipe, fit_all, seconds)
+            turns = int(np.ceil(len(recipe.parts) / self.plan.slots))
+            seconds = None if self.plan.left is None else max(1.0, 0.9 * seconds_left() / turns)
+            try:
+                fitted = refit(self.bench, recipe, fit_all, seconds)
+            except NoCandidateError:
+                if not self.task.whole or self.plan.exact:
+                    raise
+                fitted = self._bag(models, recipe, list(chosen))  # which is there already
             threshold = threshold_of(fitted.pipeline)
         row_seconds = timed(self.task, fitted.pipeline)
         return Assembled(fitted, chosen, score, lines, threshold, row_seconds, recipe)
@@ -198,7 +208,7 @@ class Assembly:
 
     def _comparable(self, balancing: Balancing | None) -> tuple[list[Trial], range]:
         """Return the trials that can be weighed against each other, and on which folds."""
-        good = [each for each in self.plan.trials if each.results and not each.error]
+        good = [t for t in self.plan.trials if t.results and not t.error and not t.gone]
         if balancing is not None:
             balanced = [each for each in good if each.balancing == balancing]
             good = balanced or good
@@ -208,6 +218,7 @@ class Assembly:
         if not good:
             raise NoCandidateError(tuple(f"{t.learner}: {t.error}" for t in self.plan.trials))
         lengths = sorted({_prefix(each) for each in good}, reverse=True)
+        lengths = [*lengths[:TRIED], lengths[-1]] if len(lengths) > TRIED + 1 else lengths
         pools = {n: [each for each in good if _prefix(each) >= n] for n in lengths}
         least = lengths[-1]
         rows, _ = on_folds(self.task, good[0], range(least))
@@ -290,11 +301,11 @@ class Assembly:
         return evaluate(self.task.metric, self.task.codes[rows], scores)
 
     def _calibration(self, mix: _Mix, rows: NDArray[np.intp]) -> Calibration | None:
-        # rows balanced on purpose are not to be told how rare their classes are
-        as_it_is = self.plan.exact or self.plan.balancing is not None
-        if self.task.problem.kind == "regression" or as_it_is:
+        if self.task.problem.kind == "regression":
             return None
-        return choose_calibration(self.task.codes[rows], mix.scores, seed=self.task.seed)
+        found = choose_calibration(self.task.codes[rows], mix.scores, seed=self.task.seed)
+        ranks = self.task.metric.name in ("roc_auc", "roc_auc_ovo", "average_precision")
+        return None if ranks and isinstance(found, Isotonic) else found  # whose ties cost ranks
 
     def _residuals(
         self, scores: NDArray[np.float64], codes: NDArray[Any]

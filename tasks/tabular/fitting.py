@@ -111,9 +111,10 @@ def fit(
     try:
         with threadpool_limits(1, user_api="blas"):
             features = fit_features(pipeline[:-1], given)
-            if model.stops and watched is not None:
+            stops = model.stops and balancing.method != "threshold"  # which fits several
+            if stops and watched is not None:
                 weights["validation"] = (pipeline[:-1].transform(watched[0]), watched[1])
-            if model.stops and stop_at is not None:
+            if stops and stop_at is not None:
                 weights["stop_at"] = stop_at
             pipeline[-1].fit(features, given.y, **weights)
     except ValueError as error:

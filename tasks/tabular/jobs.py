@@ -207,7 +207,7 @@ class FoldJob:
             settled(estimator),
             file,
             whole=False,
-            origins=training,
+            origins=prepared.kept,
         )
 
     def _whole(self, bench: Bench, started: float, stop_at: float | None) -> FoldResult:
@@ -290,13 +290,18 @@ def settled(estimator: Any) -> Params:
     """Return the parameters a watched fit has come to: its iterations, and its step if changed."""
     estimator = getattr(estimator, "estimator_", estimator)
     kind = type(estimator).__name__
+    rate = getattr(estimator, "rate_", None)
+    step = {} if rate is None else {"learning_rate": float(rate)}
     if "LGBM" in kind:
-        return {"n_estimators": int(estimator.best_iteration_ or estimator.n_estimators_)}
+        rounds = int(estimator.best_iteration_ or estimator.n_estimators_)
+        return {"n_estimators": rounds, **step}
     if "XGB" in kind:
         best = estimator.get_booster().attr("best_iteration")
-        return {} if best is None else {"n_estimators": int(best) + 1}
+        return {} if best is None else {"n_estimators": int(best) + 1, **step}
     if "CatBoost" in kind:
         return {"iterations": int(estimator.tree_count_)}
+    if kind.startswith("Growing"):
+        return {"n_estimators": len(estimator.estimators_)}
     epochs = getattr(estimator, "best_epoch_", None)
     return {} if epochs is None else {"epochs": max(1, int(epochs))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,12 @@ RESAMPLES = 120
 
 ROWS = 4_000
 """Rows that are resampled, at most."""
+
+SECONDS = 10.0
+"""After which no more candidates get an interval: some metrics of many classes take long."""
+
+LEAST_FOLDS = 2
+"""Folds from which a mean is one."""
 
 COMPARED = 40
 """Candidates that get an interval, from the best down."""
@@ -83,6 +90,11 @@ class Leaderboard:
         return [asdict(line) for line in self.lines]
 
 
+def rank_key(candidate: Candidate) -> tuple[bool, float, int]:
+    """Return what candidates are ranked by: those of one lucky fold come after those of several."""
+    return len(candidate.fold_scores) < LEAST_FOLDS, -candidate.score, candidate.number
+
+
 def rank(
     metric: Metric,
     candidates: Sequence[Candidate],
@@ -98,7 +110,7 @@ def rank(
     y : array, shape (n_rows,)
         Class codes, or the target's values, of the rows their out-of-fold scores are of.
     """
-    ordered = sorted(candidates, key=lambda each: (-each.score, each.number))
+    ordered = sorted(candidates, key=rank_key)
     spans = _intervals(metric, ordered[:COMPARED], y, seed)
     front = _front(ordered)
     lines = []
@@ -143,7 +155,10 @@ def _intervals(
     best = scored[0]
     rng = np.random.default_rng(seed)
     found: dict[int, tuple[float, float, bool]] = {}
+    end = time.monotonic() + SECONDS
     for each in scored:
+        if time.monotonic() > end:
+            break
         known = _known(each) & _known(best)
         if not known.any():
             continue

@@ -87,10 +87,10 @@ def importances(
     Breiman (2001), "Random forests", Machine Learning 45.
     """
     rng = np.random.default_rng(seed)
-    sample = np.sort(rng.permutation(len(rows))[:IMPORTANCE_ROWS])
-    given, truth = rows.iloc[sample], y[sample]
-    if problem.kind != "regression" and len(np.unique(truth)) < len(np.unique(y)):
-        given, truth = rows, y
+    sample = rng.permutation(len(rows))[:IMPORTANCE_ROWS]
+    if problem.kind != "regression":  # a row of every class there is
+        sample = np.union1d(sample, np.unique(y, return_index=True)[1])
+    given, truth = rows.iloc[np.sort(sample)], y[np.sort(sample)]
     before = evaluate(metric, truth, predict_scores(model, given, problem))
     end = time.monotonic() + seconds
     losses: dict[str, list[float]] = {}

@@ -9,7 +9,9 @@ after another, and looks at no clock: two runs then do the same.
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -56,6 +58,8 @@ HOPELESS = 10
 
 KEPT = 8
 """A proposal goes on to other folds while it is among so many best."""
+
+_LOGGER = logging.getLogger(__name__)
 
 _READY, _BUSY = "ready", "busy"
 
@@ -148,7 +152,7 @@ class Plan:
     def _advance(self) -> Step | None:
         """Start what waited for its features, and the other folds of what is cheap."""
         for trial in self.trials:
-            if trial.error:
+            if trial.error or trial.dropped:
                 continue
             folds = range(len(self.task.folds)) if self._cheap(trial) else range(1)
             for fold in folds:
@@ -250,7 +254,8 @@ class Plan:
     def close(self) -> None:
         """Leave the study in order."""
         if self._study is not None:
-            self._study.forget()
+            with self._guarded():
+                self._study.forget()
 
     # choices
 
@@ -384,20 +389,33 @@ class Plan:
             return None
         if not self._asked:
             self._asked = True
-            self._study = self.proposals(self.trials)
+            with self._guarded():
+                self._study = self.proposals(self.trials)
             for trial in self.trials:  # what was tried so far teaches it
                 if trial.results and not trial.running:
                     self._tell(trial)
         if not self._study:
             return None
-        name, params = self._study.ask(len(self.trials))
-        return self._new(name, params, origin="optuna")
+        asked: tuple[str, Params] | None = None
+        with self._guarded():
+            asked = self._study.ask(len(self.trials))
+        return None if asked is None else self._new(*asked, origin="optuna")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Go on without a study whose database fails: what is found is not to be lost with it."""
+        try:
+            yield
+        except Exception:
+            _LOGGER.exception("the study is given up; the search goes on without proposals")
+            self._study = None
 
     def _tell(self, trial: Trial) -> None:
         """Tell the study of a trial, once."""
         if self._study is not None and trial.number not in self._told:
             self._told.add(trial.number)
-            self._study.tell(trial)
+            with self._guarded():
+                self._study.tell(trial)
 
     def _new(self, learner: str, params: Params, origin: str) -> Trial:
         trial = Trial(len(self.trials), learner, params, origin, self.balancing)

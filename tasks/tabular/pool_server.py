@@ -94,7 +94,11 @@ class Server:
     def _start(self, number: int, job: Job, limits: Limits) -> None:
         self._preload(job)
         ours, theirs = Pipe(duplex=False)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._line.send(Outcome(number, "failed", None, f"no process could be made: {error}"))
+            return
         if pid == 0:
             ours.close()
             self._line.close()
@@ -121,7 +125,10 @@ class Server:
         except Exception as fault:  # noqa: BLE001 - what a child sends may be anything
             ending, value, error = "crashed", None, f"its result cannot be read: {fault}"[:300]
         if ending == "done" and isinstance(child.job, PrepareJob) and self._bench is not None:
-            self._bench.load(child.job.key)
+            try:
+                self._bench.load(child.job.key)
+            except Exception as fault:  # noqa: BLE001 - too large, most likely
+                ending, value, error = "failed", None, f"features cannot be loaded: {fault}"[:300]
             gc.freeze()
         self._end(child, ending, value, error)
 
@@ -156,12 +163,12 @@ class Server:
         """Return the bytes a child has beyond what it shares with the server."""
         with suppress(psutil.Error):
             found = psutil.Process(child.pid).memory_info()
-            return int(found.rss - found.shared - child.shared)
+            return int(found.rss - getattr(found, "shared", 0) - child.shared)
         return 0
 
     def _shared(self) -> int:
         found = self._own.memory_info()
-        return int(found.rss - found.shared)
+        return int(found.rss - getattr(found, "shared", 0))
 
     def _end(self, child: _Child, ending: Ending, value: object, error: str) -> None:
         self._kill(child)

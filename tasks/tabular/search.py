@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,9 +13,11 @@ import psutil
 
 from tasks.tabular import portfolio
 from tasks.tabular.assembly import Assembly, Deploy
-from tasks.tabular.balancing import BalancingReport, BalancingTrial, choose
+from tasks.tabular.balancing import BalancingReport
+from tasks.tabular.balancing_trials import BalancingTrials
 from tasks.tabular.errors import LeakageError
 from tasks.tabular.jobs import Bench, FoldJob, PrepareJob
+from tasks.tabular.leaderboard import COMPARED, rank_key
 from tasks.tabular.planning import Plan, Step
 from tasks.tabular.pool import Limits, Outcome, Pool, opened
 from tasks.tabular.proposals import Proposals, grid
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 BALANCING_SHARE = 0.3
 """Of the budget, where something may be done about rare classes."""
+
+ROOM = 30
+"""Complete candidates whose models are kept; a mix takes from the best of them."""
 
 MEMORY_SHARE = 0.7
 """Of the memory that is free when a search starts, what its jobs may use together."""
@@ -212,7 +218,15 @@ class _Run:
         if not good:
             failures = tuple(f"{t.learner}: {t.error}" for t in self.plan.trials)
             raise NoCandidateError(failures or (self._nothing(),))
-        balanced = self._balance(max(good, key=lambda each: each.score), deadline)
+        balanced = None
+        if task.balancings:
+            trials = BalancingTrials(task, self.plan, self.run_all)
+            best = max(good, key=lambda each: (len(each.results), each.score))
+            counted = self.plan.left is None
+            left = inf if counted else deadline - self._reserve() - 2 * best.fold_seconds
+            balanced = trials.choose(best, lambda: left - (0.0 if counted else self._clock()))
+            for trial in self.plan.trials:
+                self._tell(trial)
         assembly = Assembly(
             task, self.bench, self.plan, policy.deploy, policy.row_seconds, self._moved
         )
@@ -226,10 +240,12 @@ class _Run:
         )
         candidates = tuple(
             sorted(
-                (candidate(task, each, found.weights) for each in self.plan.trials),
-                key=lambda each: each.score,
-                reverse=True,
+                (candidate(task, each, found.weights) for each in self.plan.trials), key=rank_key
             )
+        )
+        candidates = tuple(
+            each if place < COMPARED else replace(each, scores=None)
+            for place, each in enumerate(candidates)
         )
         return SearchResult(
             found.fitted,
@@ -258,7 +274,9 @@ class _Run:
     @property
     def _refits(self) -> bool:
         """Whether what is served is fitted after the search, for which time is kept."""
-        return not self.task.whole or self.policy.deploy != "accurate" or self._exact
+        bounded = self.policy.row_seconds > 0
+        fast = self.policy.deploy != "accurate"
+        return not self.task.whole or fast or bounded or self._exact
 
     def _planned(self, begun: float, end: float) -> Plan:
         counted = self.policy.trials > 0 or self._exact
@@ -353,11 +371,12 @@ class _Run:
             trial.error = "its score is not a number"
         elif outcome.ending == "done":
             trial.results[step.job.fold] = outcome.value
-        elif not trial.results or outcome.ending == "failed":
+        elif not trial.results or outcome.ending == "failed" or self.plan.left is None:
             trial.error = outcome.error
         else:  # it has worked on other folds and took too long on this one
             trial.dropped = True
         self.plan.ended(trial)
+        self._make_room()
         if trial.error or len(trial.results) == len(self.task.folds):
             self._tell(trial)
 
@@ -365,6 +384,17 @@ class _Run:
         if trial.number not in self._told:
             self._told.add(trial.number)
             self._on_candidate(candidate(self.task, trial, {}))
+
+    def _make_room(self) -> None:
+        """Delete the models of trials that will not be served: an hour of them fills a disk."""
+        folds = len(self.task.folds)
+        complete = [t for t in self.plan.trials if len(t.results) == folds and not t.gone]
+        surplus = sorted(complete, key=lambda each: each.score)[: max(0, len(complete) - ROOM)]
+        failed = [t for t in self.plan.trials if t.error and t.results and not t.gone]
+        for trial in [*surplus, *failed]:
+            trial.gone = True
+            for result in trial.results.values():
+                (self.pool.folder / result.file).unlink(missing_ok=True)
 
     def run_all(self, steps: Iterator[Step] | list[Step]) -> list[Outcome]:
         """Run jobs and return their outcomes in the order of the steps."""
@@ -386,55 +416,6 @@ class _Run:
             if isinstance(outcome.value, LeakageError):
                 raise outcome.value
         return outcomes
-
-    # rare classes
-
-    def _balance(self, best: Trial, deadline: float) -> BalancingReport | None:
-        """Try the task's balancings with the best candidate while they fit the time."""
-        if not self.task.balancings:
-            return None
-        final = 2 * best.fold_seconds  # balanced rows are more rows
-
-        def judge(balancing: Balancing) -> BalancingTrial:
-            return self._balanced(best, balancing)
-
-        report = choose(
-            self.task.metric.name,
-            self.task.balancings,
-            judge,
-            lambda: deadline - self._reserve() - final - self._clock(),
-        )
-        for trial in self.plan.trials:
-            if trial.origin == "balancing":
-                self._tell(trial)
-        return report
-
-    def _balanced(self, best: Trial, balancing: Balancing) -> BalancingTrial:
-        begun = self._clock()
-        number = 1 + max(each.number for each in self.plan.trials)
-        trial = Trial(number, best.learner, best.settled, "balancing", balancing)
-        self.plan.trials.append(trial)
-        steps = [
-            Step(
-                FoldJob(number, best.learner, best.settled, fold, None, balancing, watch=False),
-                trial,
-                0.0,
-            )
-            for fold in range(len(self.task.folds))
-        ]
-        made = 0
-        for outcome in self.run_all(steps):
-            if isinstance(outcome.value, LeakageError):
-                raise outcome.value
-            if outcome.ending != "done":
-                trial.error = outcome.error
-                return BalancingTrial(balancing, (), self._clock() - begun, error=outcome.error)
-            result = outcome.value
-            trial.results[result.fold] = replace(result)
-            repeated = len(result.origins) - len(np.unique(result.origins))
-            made += result.made + repeated
-        scores = tuple(trial.results[fold].score for fold in sorted(trial.results))
-        return BalancingTrial(balancing, scores, self._clock() - begun, made)
 
 
 def finalized(task: Task, recipe: Recipe, learners: Sequence[Learner]) -> FittedModel:

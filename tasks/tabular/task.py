@@ -90,6 +90,8 @@ class Trial:
     running: set[int] = field(default_factory=set)
     error: str = ""
     dropped: bool = False
+    gone: bool = False
+    """Whether its models were deleted, to make room."""
 
     @property
     def score(self) -> float:
@@ -110,7 +112,9 @@ class Trial:
         found = dict(self.params)
         for key in {key for each in self.results.values() for key in each.settled}:
             values = [each.settled[key] for each in self.results.values() if key in each.settled]
-            found[key] = int(np.ceil(np.median(values)))
+            middle = float(np.median(values))
+            whole = all(isinstance(each, int) for each in values)
+            found[key] = int(np.ceil(middle)) if whole else middle
         return found
 
 

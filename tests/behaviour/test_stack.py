@@ -163,6 +163,8 @@ def test_a_killed_process_comes_back(
 ) -> None:
     wait_until(running.is_well)
     wait_until(lambda: running.version_served(model, ROW))
+    # a release that is killed while the old server drains is another story
+    wait_until(lambda: sum(name.startswith("model-") for name in running.programs()) == 1)
     tree = wait_until(
         lambda: next(
             (t for name, t in running.programs().items() if name.startswith(program)), None

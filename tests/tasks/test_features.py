@@ -274,7 +274,8 @@ def test_duplicates_are_left_out_of_training_only(
 
     training = split[split["part"] == "training"]
     assert len(split) == len(adult) + 3
-    assert 0 < (training["uses"] == 0).sum() <= 3 + adult.duplicated().sum()
+    # of a pair that trains together every fold takes one, and seven of eight folds have both
+    assert 0 < (training["uses"] < 7).sum() <= 3 + adult.duplicated().sum()
 
 
 def test_balancing_is_reported_and_chosen_only_if_it_is_better(

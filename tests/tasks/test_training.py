@@ -213,8 +213,8 @@ def test_intervals_hold_the_share_of_rows_they_promise(dataset: DatasetRef) -> N
     trained = fit(dataset, target="age", learners=["lightgbm", "ridge"])
     run = mlflow.get_run(trained.run_id).data
 
-    assert 0.86 < run.metrics["interval_coverage_90"] < 0.94  # 600 rows: ± 2.5 points
-    assert run.metrics["interval_width_90"] > 0
+    assert 0.86 < run.metrics["holdout_interval_coverage_90"] < 0.94  # 600 rows: ± 2.5 points
+    assert run.metrics["holdout_interval_width_90"] > 0
 
 
 def test_an_ensemble_can_be_promoted_and_repeats_itself(dataset: DatasetRef) -> None:

@@ -55,6 +55,7 @@ class _XGBoost:
     ) -> Self:
         """Fit; see `boosting`."""
         given: dict[str, Any] = {"sample_weight": sample_weight}
+        pace: Pace | None = None
         if validation is not None or stop_at is not None:
             pace = Pace(float(self.learning_rate or 0.3), stop_at)
             self.callbacks = [_XGBoostPace(pace)]
@@ -66,6 +67,8 @@ class _XGBoost:
         finally:
             self.callbacks = None
             self.learning_rate = rate
+        if pace is not None:
+            self.rate_ = pace.rate
         return self
 
 

@@ -47,12 +47,15 @@ class _LightGBM:
     ) -> Self:
         """Fit; see `boosting`."""
         given: dict[str, Any] = {}
+        pace: Pace | None = None
         if validation is not None or stop_at is not None:
             pace = Pace(float(self.learning_rate or 0.1), stop_at)  # type: ignore[attr-defined]
             given = {"callbacks": [_LightGBMPace(pace)]}
         if validation is not None:
             given |= {"eval_X": validation[0], "eval_y": validation[1]}
         super().fit(X, y, sample_weight=sample_weight, **given)  # type: ignore[misc]  # LightGBM's
+        if pace is not None:
+            self.rate_ = pace.rate
         return self
 
 
