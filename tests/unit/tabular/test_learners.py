@@ -45,7 +45,7 @@ def frame(rng: np.random.Generator) -> pd.DataFrame:
 
 KINDS = ("binary", "multiclass", "regression")
 
-WEAK = {"naive_bayes", "ransac", "theil_sen", "kernel_ridge", "qda"}
+WEAK = {"mlp", "naive_bayes", "ransac", "theil_sen", "kernel_ridge", "qda"}
 """Learners that a table of this size does not suit: they must work, not shine."""
 
 
