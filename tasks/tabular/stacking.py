@@ -18,7 +18,7 @@ FOLDS = 5
 ROWS = 10_000
 """Out-of-fold rows a stacker is fitted on, at most."""
 
-CELLS = 4_000_000
+CELLS = 500_000
 """Rows times features times classes up to which a search stacks unasked."""
 
 _LEAST = 1e-6
