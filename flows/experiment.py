@@ -17,7 +17,7 @@ from tasks.masking import find_personal_data
 from tasks.registry import register_model
 from tasks.tabular import experiment_steps as steps
 from tasks.tabular import portfolio
-from tasks.tabular.experiments import Experiment, ExperimentConfig
+from tasks.tabular.experiments import Experiment, ExperimentConfig, require_honoured
 from tasks.tabular.messages import read_message
 from tasks.tabular.problem import Kind
 from tasks.tabular.pycaret import Translation, translate
@@ -59,27 +59,32 @@ def run_experiment(
     experiment = Experiment.parse(read.content)
     config = experiment.experiment_config
     translations = [
-        {place: _translated(step, config) for place, step in enumerate(pipeline.steps)}
+        {
+            place: translate(
+                step.model_dump(), config.problem_type, config.target, config.main_metric
+            )
+            for place, step in enumerate(pipeline.steps)
+            if isinstance(step, steps.TrainModel)
+        }
         for pipeline in experiment.pipeline
     ]
-    for translation in (each for places in translations for each in places.values()):
-        if translation is not None:  # refused before anything runs
+    for number, (pipeline, translated) in enumerate(
+        zip(experiment.pipeline, translations, strict=True)
+    ):  # refused before anything runs
+        require_honoured(pipeline, translated, f"pipeline[{number}]")
+        for translation in translated.values():
             _request(Work(project, message, config), translation, allow_personal_data=False)
     registered: list[ModelRef] = []
     for pipeline, translated in zip(experiment.pipeline, translations, strict=True):
         work = Work(project, message, config)
         for place, step in enumerate(pipeline.steps):
             logger.info("step %d of %d: %s", place + 1, len(pipeline.steps), step.name)
-            work = carry_out(step, work, translated[place], allow_personal_data=allow_personal_data)
+            work = carry_out(
+                step, work, translated.get(place), allow_personal_data=allow_personal_data
+            )
         if work.model is not None:
             registered.append(work.model)
     return tuple(registered)
-
-
-def _translated(step: steps.ExperimentStep, config: ExperimentConfig) -> Translation | None:
-    if not isinstance(step, steps.TrainModel):
-        return None
-    return translate(step.model_dump(), config.problem_type, config.target, config.main_metric)
 
 
 def carry_out(
@@ -123,7 +128,7 @@ def carry_out(
 
 
 def _request(work: Work, translation: Translation, *, allow_personal_data: bool) -> TrainingRequest:
-    """Word a translated step as a request; what a step prepared comes before PyCaret's."""
+    """Word a translated step as a request."""
     kind: Kind = "regression" if work.config.problem_type == "regression" else "binary"
     learners = translation.learners or (() if translation.tune else tuple(portfolio.usual(kind)))
     given = {
@@ -144,6 +149,7 @@ def _request(work: Work, translation: Translation, *, allow_personal_data: bool)
         "finalize": translation.finalize,
         "split": translation.split,
         "seed": translation.seed,
+        "threads": translation.threads,
         "allow_personal_data": allow_personal_data,
         "budget_seconds": translation.budget_seconds,
     }

@@ -219,7 +219,7 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
         schema=features,
         metric=metric,
         seed=request.seed,
-        threads=get_settings().search.threads or cores(),
+        threads=_threads(request),
         crossed=() if random and not request.folds else tuple(folds),
         spec=request.preparation,
         balancings=()
@@ -236,6 +236,12 @@ def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _
         rows,
         y,
     )
+
+
+def _threads(request: TrainingRequest) -> int:
+    """Return what the request asks for, within what a training may use."""
+    most = get_settings().search.threads or cores()
+    return min(request.threads or most, most)
 
 
 def _learners(
@@ -409,7 +415,7 @@ def _lineage(version: DatasetVersion, request: TrainingRequest) -> dict[str, str
         "millrace.dataset_digest": version.source_digest,
         "millrace.target": request.target,
         "millrace.seed": str(request.seed),
-        "millrace.threads": str(get_settings().search.threads or cores()),
+        "millrace.threads": str(_threads(request)),
         "millrace.preparation": request.preparation.digest if request.preparation else "usual",
         "millrace.split": request.split.kind,
         "millrace.finalized": str(request.finalize).lower(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from tasks.tabular.resampling import Balancing
     from tasks.tabular.stacking import Stacker
     from tasks.tabular.task import Task, Trial
+
+_LOGGER = logging.getLogger(__name__)
 
 Deploy = Literal["accurate", "fast"]
 """What is served: the best ensemble of the folds' models, or one model fitted on all rows."""
@@ -112,7 +115,7 @@ class Assembly:
         bagged = self.task.whole and self.deploy == "accurate" and not self.plan.exact
         served = mixes[0]
         if self.row_seconds:
-            served, bagged = self._fast_enough(mixes, models, bagged=bagged)
+            served, bagged = self._fast_enough(mixes, models, folds, bagged=bagged)
         as_it_is = self.plan.exact or self.plan.balancing is not None or balancing is not None
         calibration = None if as_it_is else self._calibration(served, rows)
         scores = served.scores if calibration is None else calibration.apply(served.scores)
@@ -146,16 +149,17 @@ class Assembly:
             seconds = None if self.plan.left is None else max(1.0, 0.9 * seconds_left() / turns)
             try:
                 fitted = refit(self.bench, recipe, fit_all, seconds)
-            except NoCandidateError:
+            except NoCandidateError as error:
                 if not self.task.whole or self.plan.exact:
                     raise
+                _LOGGER.warning("the folds' models are served instead: %s", error)
                 fitted = self._bag(models, recipe, list(chosen))  # which is there already
             threshold = threshold_of(fitted.pipeline)
         row_seconds = timed(self.task, fitted.pipeline)
         return Assembled(fitted, chosen, score, lines, threshold, row_seconds, recipe)
 
     def _fast_enough(
-        self, mixes: list[_Mix], models: Mapping[int, Trial], *, bagged: bool
+        self, mixes: list[_Mix], models: Mapping[int, Trial], folds: range, *, bagged: bool
     ) -> tuple[_Mix, bool]:
         """Return the best mix that scores a row in the time asked for, and whether as a bag.
 
@@ -163,12 +167,10 @@ class Assembly:
         """
         alone = [each for each in mixes if len(each.weights) == 1]
         known = {number for each in alone for number in each.weights}
-        ranked = sorted(models.values(), key=lambda each: -each.score)
-        alone += [
-            _Mix(f"best {trial.number}", {trial.number: 1.0}, *self._alone(trial, alone[0]))
-            for trial in ranked
-            if trial.number not in known
-        ]
+        others = [trial for trial in models.values() if trial.number not in known]
+        scores = {trial.number: on_folds(self.task, trial, folds)[1] for trial in others}
+        codes = self.task.codes[on_folds(self.task, next(iter(models.values())), folds)[0]]
+        alone += [self._mix(f"best {number}", {number: 1.0}, scores, codes) for number in scores]
         options = [(each, True) for each in mixes if bagged] + [(each, False) for each in alone]
         preparing = {
             family: self._preparing(family)
@@ -179,20 +181,14 @@ class Assembly:
             mix, many = option
             trials = [models[number] for number in mix.weights]
             families = {self.bench.learners[each.learner].family for each in trials}
-            folds = [len(each.results) if many else 1 for each in trials]
-            each_row = sum(n * _row_seconds(t) for n, t in zip(folds, trials, strict=True))
+            models_of = [len(each.results) if many else 1 for each in trials]
+            each_row = sum(n * _row_seconds(t) for n, t in zip(models_of, trials, strict=True))
             return each_row + sum(preparing[family] for family in families)
 
         fitting = [each for each in options if seconds(each) <= self.row_seconds]
         if not fitting:
             return min(options, key=seconds)
         return max(fitting, key=lambda each: (each[0].score, each[1]))
-
-    def _alone(self, trial: Trial, like: _Mix) -> tuple[NDArray[np.float64], float]:
-        folds = range(_prefix(trial))
-        rows, scores = on_folds(self.task, trial, folds)
-        found = scores if len(scores) == len(like.scores) else scores[: len(like.scores)]
-        return found, evaluate(self.task.metric, self.task.codes[rows], scores)
 
     def _preparing(self, family: Family) -> float:
         """Return the seconds it takes to prepare one row, the second time."""

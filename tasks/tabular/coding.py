@@ -9,10 +9,12 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from sklearn.utils import Tags
 
 
 class CodedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
@@ -64,6 +66,12 @@ class Dense(BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
+    def __sklearn_tags__(self) -> Tags:
+        """Be the classifier or regressor that the wrapped one is."""
+        tags = get_tags(self.estimator)
+        tags.input_tags.sparse = True
+        return tags
+
     def fit(self, X: Any, y: Any, **given: Any) -> Self:  # noqa: N803 - sklearn's name
         """Fit a clone."""
         self.estimator_ = clone(self.estimator).fit(_dense(X), y, **given)
@@ -80,6 +88,12 @@ class Dense(BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
         """Return probabilities, shape (n_rows, n_classes)."""
         check_is_fitted(self)
         return np.asarray(self.estimator_.predict_proba(_dense(X)))
+
+
+def takes_weights(estimator: Any) -> bool:
+    """Say whether a learner can count some rows for more than others."""
+    inner = estimator.estimator if isinstance(estimator, Dense) else estimator
+    return bool(has_fit_parameter(inner, "sample_weight"))
 
 
 def scaled_target(regressor: Any) -> TransformedTargetRegressor:

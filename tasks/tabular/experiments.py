@@ -18,8 +18,8 @@ from pydantic import (
 
 from tasks.tabular.errors import TabularError, suggest
 from tasks.tabular.experiment_errors import ExperimentError
-from tasks.tabular.experiment_steps import ExperimentStep, Name, steps
-from tasks.tabular.pycaret import metric_of
+from tasks.tabular.experiment_steps import ExperimentStep, Name, PrepareData, steps
+from tasks.tabular.pycaret import Translation, metric_of
 from tasks.tabular.pycaret_parameters import ProblemType
 
 if TYPE_CHECKING:
@@ -131,6 +131,23 @@ class Experiment(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Return plain values with every default written out; `parse` reads them back."""
         return self.model_dump(mode="json")
+
+
+def require_honoured(
+    pipeline: Pipeline, translations: Mapping[int, Translation], place: str
+) -> None:
+    """Raise `ExperimentError` for what is asked for and would not be done."""
+    problems = []
+    for number, translation in translations.items():
+        where = f"{place}.MLSteps[{number}] (train_model)"
+        if translation.preparation is not None and pipeline.find(PrepareData) is not None:
+            said = "prepare_data and feature_engineering_params both prepare; keep one of them"
+            problems.append((where, said))
+        if translation.budget_seconds is not None and not translation.tune:
+            said = "budget_time bounds tuning, and tune is false; leave one of them out"
+            problems.append((where, said))
+    if problems:
+        raise ExperimentError(tuple(problems))
 
 
 _Problems = list[tuple[str, str]]

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
+from tasks.tabular.coding import takes_weights
 from tasks.tabular.errors import (
     LeakageError,
     NoRowsLeftError,
@@ -103,7 +104,7 @@ def fit(
     pipeline = model.pipeline
     weights: dict[str, Any] = {}
     if balancing.method == "class_weights":
-        weights = {"sample_weight": compute_sample_weight("balanced", given.y)}
+        weights = balanced_weights(pipeline[-1], given.y)
     elif balancing.method == "threshold":
         pipeline = _with_threshold(pipeline, problem, metric, seed)
     # threads of BLAS that wait for each other made small fits ten times slower on a busy
@@ -153,6 +154,20 @@ def _stacked(parts: list[Any]) -> Any:
     if isinstance(parts[0], pd.DataFrame):
         return pd.concat(parts, ignore_index=True)
     return sparse.vstack(parts, "csr") if sparse.issparse(parts[0]) else np.vstack(parts)
+
+
+def balanced_weights(learner: Any, y: Any) -> dict[str, Any]:
+    """Return what a learner's `fit` is given for its classes to count alike.
+
+    Raises
+    ------
+    ResamplingError
+        If it takes no weights.
+    """
+    if not takes_weights(learner):
+        why = "the learner takes no weights; resample, or move the threshold"
+        raise ResamplingError("class_weights", why)
+    return {"sample_weight": compute_sample_weight("balanced", y)}
 
 
 def threshold_of(pipeline: Pipeline) -> float:

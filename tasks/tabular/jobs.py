@@ -15,11 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.class_weight import compute_sample_weight
 from threadpoolctl import threadpool_limits
 
 from tasks.tabular.features import prepare
-from tasks.tabular.fitting import FittedModel, filtered, fit, require_separate, threshold_of
+from tasks.tabular.fitting import (
+    FittedModel,
+    balanced_weights,
+    filtered,
+    fit,
+    require_separate,
+    threshold_of,
+)
 from tasks.tabular.learners import make_learner, make_model
 from tasks.tabular.metrics import evaluate
 from tasks.tabular.scoring import learner_scores
@@ -181,7 +187,7 @@ class FoldJob:
         )
         given: dict[str, Any] = {}
         if self.balancing is not None and self.balancing.method == "class_weights":
-            given["sample_weight"] = compute_sample_weight("balanced", codes[training])
+            given |= balanced_weights(estimator, codes[training])
         if learner.stops and stop_at is not None:
             given["stop_at"] = stop_at
         if learner.stops and self.watch:

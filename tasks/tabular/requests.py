@@ -108,6 +108,13 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
         title="Milliseconds per row",
         description="What is served may take no longer for one row; 0: any time",
     )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=1_024,
+        title="Threads",
+        description="All fits together use no more; 0, or more than there are: the machine's share",
+    )
     finalize: bool = Field(
         default=False,
         title="Finalize",

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import optuna
     from sklearn.pipeline import Pipeline
 
-    from tasks.tabular.ensemble import Member
     from tasks.tabular.fitting import FittedModel
     from tasks.tabular.leaderboard import EnsembleLine
     from tasks.tabular.resampling import Balancing
@@ -109,11 +108,6 @@ class SearchResult:
         """The candidates that are served, by number, and their shares."""
         return {each.number: each.weight for each in self.candidates if each.weight}
 
-    @property
-    def members(self) -> list[Member]:
-        """The fitted learners of an ensemble; none for a single model."""
-        return list(getattr(self.model[-1], "members_", []))
-
 
 def search(
     task: Task,
@@ -121,7 +115,6 @@ def search(
     *,
     budget_seconds: float,
     policy: SearchPolicy | None = None,
-    clock: Callable[[], float] = time.monotonic,
     started: float | None = None,
     pool: Pool | None = None,
     on_candidate: Callable[[Candidate], None] = lambda _candidate: None,
@@ -137,7 +130,7 @@ def search(
     learners : sequence of Learner
         Those to try; none for the portfolio's.
     budget_seconds : float
-        Wall seconds from `started`, an instant of `clock`, by default now.
+        Wall seconds from `started`, an instant of `time.monotonic`, by default now.
     pool : Pool, optional
         One that is starting already; by default one is opened, which takes seconds.
     on_candidate : callable
@@ -152,14 +145,13 @@ def search(
     PoolError
         If the processes that fit are gone.
     """
-    begun = clock() if started is None else started
+    begun = time.monotonic() if started is None else started
     with nullcontext(pool) if pool is not None else opened(task.threads) as mine:
         run = _Run(
             task,
             learners,
             policy or SearchPolicy(),
             mine,
-            clock=clock,
             on_candidate=on_candidate,
         )
         return run.until(begun, begun + budget_seconds)
@@ -175,13 +167,11 @@ class _Run:
         policy: SearchPolicy,
         pool: Pool,
         *,
-        clock: Callable[[], float] = time.monotonic,
         on_candidate: Callable[[Candidate], None] = lambda _candidate: None,
     ) -> None:
         self.task = task
         self.policy = policy
         self.pool = pool
-        self._clock = clock
         self._on_candidate = on_candidate
         self._told: set[int] = set()
         self._steps: dict[int, Step] = {}
@@ -224,7 +214,7 @@ class _Run:
             best = max(good, key=lambda each: (len(each.results), each.score))
             counted = self.plan.left is None
             left = inf if counted else deadline - self._reserve() - 2 * best.fold_seconds
-            balanced = trials.choose(best, lambda: left - (0.0 if counted else self._clock()))
+            balanced = trials.choose(best, lambda: left - (0.0 if counted else time.monotonic()))
             for trial in self.plan.trials:
                 self._tell(trial)
         assembly = Assembly(
@@ -236,7 +226,7 @@ class _Run:
             ensemble=policy.ensemble,
             select=policy.select,
             balancing=chosen if chosen is not None and chosen.method != "none" else None,
-            seconds_left=lambda: deadline - self._clock(),
+            seconds_left=lambda: deadline - time.monotonic(),
         )
         candidates = tuple(
             sorted(
@@ -257,7 +247,7 @@ class _Run:
             balanced,
             found.threshold,
             found.row_seconds,
-            self._clock() - begun,
+            time.monotonic() - begun,
         )
 
     def _nothing(self) -> str:
@@ -287,7 +277,7 @@ class _Run:
             iter(entries),
             self._proposals,
             self.pool.slots,
-            None if counted else lambda: end - self._reserve() - self._clock(),
+            None if counted else lambda: end - self._reserve() - time.monotonic(),
             end - begun,
             trials_wanted=self.policy.trials or len(entries),
             exact=self._exact,
@@ -332,7 +322,7 @@ class _Run:
     def _work(self, end: float) -> None:
         """Start what is next and take what has ended, until the time or the work is up."""
         while True:
-            left = end - self._reserve() - self._clock()
+            left = end - self._reserve() - time.monotonic()
             some = any(each.results for each in self.plan.trials)
             if left <= 0 and some and self.plan.left is not None:
                 break

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from tasks.tabular.problem import Problem
 
 HOLDOUT_SHARE = 0.2
-SMALL = 5_000
-"""Rows up to which candidates are cross-validated; above, one validation split is precise
-enough and five times cheaper."""
-
 FOLDS = 5
 
 _FINE_FOLDS = 20
@@ -93,8 +89,7 @@ class Split:
     """A table's rows dealt out.
 
     `training` and `holdout` are positions, sorted. `crossed` are the pairs of positions
-    *within training* of a cross-validation, `folds` those that candidates are scored on: for
-    large tables the last alone. Nothing of the holdout is in any fold.
+    *within training* of a cross-validation. Nothing of the holdout is in any fold.
     """
 
     def __init__(
@@ -103,7 +98,6 @@ class Split:
         self.training = training
         self.holdout = holdout
         self.crossed = crossed
-        self.folds = crossed if len(training) <= SMALL else crossed[-1:]
 
     def table(self, rows: pd.Index[Any], folds: Sequence[Fold] | None = None) -> pd.DataFrame:
         """Return what is kept with a model: of every row its part and the fold it validates.
@@ -113,7 +107,7 @@ class Split:
         part = np.full(len(rows), "unused", dtype=object)
         fold = np.full(len(rows), -1, dtype=np.int64)
         part[self.training], part[self.holdout] = TRAINING, HOLDOUT
-        for number, (_, validation) in enumerate(self.folds if folds is None else folds):
+        for number, (_, validation) in enumerate(self.crossed if folds is None else folds):
             fold[self.training[validation]] = number
         return pd.DataFrame({"row": rows, "part": part, "fold": fold})
 
@@ -195,12 +189,6 @@ def hold_out(
         positions, test_size=share, random_state=seed, stratify=classes
     )
     return np.sort(training), np.sort(holdout)
-
-
-def folds(y: pd.Series[Any], problem: Problem, *, seed: int) -> list[Fold]:
-    """Return the (training, validation) positions candidates are scored on."""
-    found = crossed(y, problem, FOLDS, seed=seed)
-    return found if len(y) <= SMALL else found[-1:]
 
 
 def crossed(y: pd.Series[Any], problem: Problem, count: int, *, seed: int) -> list[Fold]:
@@ -336,10 +324,10 @@ def _predefined(
 def _require(dealt: Split, y: pd.Series[Any], problem: Problem, policy: SplitPolicy) -> None:
     """Raise unless every part has rows, and the training parts every class."""
     parts = [("training", dealt.training), ("holdout", dealt.holdout)]
-    for number, (training, validation) in enumerate(dealt.folds):
+    for number, (training, validation) in enumerate(dealt.crossed):
         parts += [(f"training part of fold {number}", dealt.training[training])]
         parts += [(f"validation part of fold {number}", dealt.training[validation])]
-    if not dealt.folds:
+    if not dealt.crossed:
         raise SplitError(policy.kind, "there are too few rows for a validation part")
     for name, positions in parts:
         if len(positions) < MIN_PART:

@@ -163,7 +163,7 @@ def candidate(task: Task, trial: Trial, weights: Mapping[int, float]) -> Candida
         sum(each.fit_seconds for each in results),
         sum(each.predict_seconds for each in results),
         trial.error,
-        trial.origin.partition(",")[0],
+        trial.origin,
         float(np.median([each.row_seconds for each in results])) if results else 0.0,
         sum(each.size for each in results),
         weights.get(trial.number, 0.0),

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from flows.experiment import run_experiment
-from infra.settings import get_settings
+from infra.refs import ModelRef
 from tasks.tabular.experiment_errors import (
     ExperimentError,
     MessageSyntaxError,
@@ -84,7 +84,7 @@ def test_the_first_example_runs_to_a_registered_model(
     board = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/leaderboard.json"))
     mixes = json.loads(mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/ensembles.json"))
     experiment = mlflow.get_experiment(run.info.experiment_id)
-    assert str(model) == "credit_fraud v1" or model.name == "credit_fraud"
+    assert model == ModelRef(name="credit_fraud", version=1)
     assert experiment.name == "credit_fraud_202112"
     assert {line["learner"] for line in board} == {
         "random_forest",
@@ -127,7 +127,7 @@ def test_the_second_example_runs_with_its_trailing_commas(
             lambda m: m["pipeline"][0]["MLSteps"][1]["train_model"]["modeling_params"].update(
                 use_gpu=True, turbo=False
             ),
-            Exception,
+            UnsupportedParametersError,
             "use_gpu",
         ),
         (
@@ -166,5 +166,14 @@ def test_every_unsupported_parameter_is_named(platform: Settings) -> None:
     assert "create_clusters" in str(refused.value)
 
 
-def test_settings_are_the_tests_own(platform: Settings) -> None:
-    assert get_settings().search.storage is None
+def test_what_would_not_be_done_is_refused(platform: Settings, tracking: Tracking) -> None:
+    message = json.loads(FIRST)
+    steps = message["pipeline"][0]["MLSteps"]
+    steps.insert(1, {"prepare_data": {"preparation": {"steps": [{"step": "scale"}]}}})
+    steps[2]["train_model"]["modeling_params"]["budget_time"] = 5
+
+    with pytest.raises(ExperimentError) as refused:
+        run_experiment(json.dumps(message))
+
+    assert "both prepare" in str(refused.value)
+    assert "budget_time bounds tuning" in str(refused.value)

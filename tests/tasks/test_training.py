@@ -17,6 +17,7 @@ from tasks.ingestion import ingest_dataset
 from tasks.promotion import judge_challenger
 from tasks.registry import register_model
 from tasks.tabular.comparison import PromotionPolicy
+from tasks.tabular.errors import UnknownNameError
 from tasks.tabular.search_errors import UnsuitableLearnerError
 from tasks.training import TrainingReport, TrainingRequest, fit_candidates
 
@@ -157,7 +158,7 @@ def test_an_estimator_by_its_path_is_fitted_as_it_is(
     [
         (
             {"module": "os", "class": "system"},
-            Exception,
+            UnknownNameError,
             "there is no estimator 'sklearn.os.system'",
         ),
         (

@@ -14,11 +14,10 @@ from tasks.tabular.problem import Problem
 from tasks.tabular.splitting import (
     HOLDOUT_SHARE,
     PART_WORDS,
-    SMALL,
     Split,
     SplitPolicy,
     child_seed,
-    folds,
+    crossed,
     hold_out,
     keys_of,
     row_hashes,
@@ -60,13 +59,8 @@ def test_classes_keep_their_shares() -> None:
     assert y.iloc[holdout].mean() == 0.1
 
 
-def test_few_rows_are_cross_validated_and_many_are_not() -> None:
-    assert len(folds(pd.Series([0, 1] * 100), BINARY, seed=0)) == 5
-    assert len(folds(pd.Series([0, 1] * SMALL), BINARY, seed=0)) == 1
-
-
 def test_validation_folds_cover_each_row_once() -> None:
-    validated = np.concatenate([v for _, v in folds(pd.Series([0, 1] * 100), BINARY, seed=0)])
+    validated = np.concatenate([v for _, v in crossed(pd.Series([0, 1] * 100), BINARY, 5, seed=0)])
 
     assert sorted(validated) == list(range(200))
 
@@ -108,7 +102,7 @@ def _target(problem: Problem, rng: np.random.Generator, rows: int = N) -> pd.Ser
 
 def _cuts(dealt: Split) -> list[tuple[np.ndarray, np.ndarray]]:
     """What is fitted on and what it is judged on, as positions in the table."""
-    within = [(dealt.training[a], dealt.training[b]) for a, b in dealt.folds]
+    within = [(dealt.training[a], dealt.training[b]) for a, b in dealt.crossed]
     return [(dealt.training, dealt.holdout), *within]
 
 
@@ -156,7 +150,7 @@ def test_each_row_is_in_one_part_and_each_fold_within_training(
     assert sorted([*dealt.training, *dealt.holdout]) == list(range(N))
     assert (np.diff(dealt.training) > 0).all()
     assert (np.diff(dealt.holdout) > 0).all()
-    for training, validation in dealt.folds:
+    for training, validation in dealt.crossed:
         assert not set(training) & set(validation)
         assert max([*training, *validation]) < len(dealt.training)
 
@@ -183,7 +177,7 @@ def test_no_fold_holds_a_row_of_the_holdout(
     except SplitError:
         return
 
-    for training, validation in dealt.folds:
+    for training, validation in dealt.crossed:
         assert not set(dealt.training[training]) & set(dealt.holdout)
         assert not set(dealt.training[validation]) & set(dealt.holdout)
         assert not set(training) & set(validation)
@@ -245,14 +239,14 @@ def test_a_policy_without_its_column_is_not_dealt_at_random(kind: str) -> None:
 
 
 @pytest.mark.parametrize("problem", [BINARY, REGRESSION], ids=lambda each: each.kind)
-@pytest.mark.parametrize("rows", [N, SMALL + 2_000], ids=["few rows", "many rows"])
+@pytest.mark.parametrize("rows", [N, 7_000], ids=["few rows", "many rows"])
 def test_no_group_is_on_both_sides(problem: Problem, rows: int, rng: np.random.Generator) -> None:
     groups = pd.Series([f"patient {n}" for n in rng.integers(0, 60, rows)])
     y = _target(problem, rng, rows)
 
     dealt = split(y, problem, seed=1, policy=POLICIES["grouped"], keys=groups)
 
-    assert len(dealt.folds) == (5 if rows == N else 1)
+    assert len(dealt.crossed) == 5
     for training, judged in _cuts(dealt):
         assert not set(groups[training]) & set(groups[judged])
 
@@ -318,7 +312,7 @@ def test_the_newest_rows_are_held_out(times: pd.Series, rng: np.random.Generator
     assert sorted(order[dealt.holdout]) == list(range(240, N))
 
 
-@pytest.mark.parametrize("rows", [N, SMALL + 2_000], ids=["few rows", "many rows"])
+@pytest.mark.parametrize("rows", [N, 7_000], ids=["few rows", "many rows"])
 @pytest.mark.parametrize("each", [1, 7, 30], ids=lambda each: f"{each} rows a moment")
 def test_what_judges_comes_after_what_was_fitted_on(
     each: int, rows: int, rng: np.random.Generator
@@ -327,7 +321,7 @@ def test_what_judges_comes_after_what_was_fitted_on(
 
     dealt = split(_target(BINARY, rng, rows), BINARY, seed=1, policy=POLICIES["time"], keys=times)
 
-    assert len(dealt.folds) == (5 if rows == N else 1)
+    assert len(dealt.crossed) == 5
     for training, judged in _cuts(dealt):
         assert times[training].max() < times[judged].min()
 
@@ -391,7 +385,7 @@ def test_every_word_for_a_part_is_read(
 
     dealt = _dealt(words, rng)
 
-    ((_, validation),) = dealt.folds
+    ((_, validation),) = dealt.crossed
     found = {
         "training": np.delete(dealt.training, validation),
         "validation": dealt.training[validation],
@@ -427,7 +421,7 @@ def test_parts_without_a_holdout_are_refused(rng: np.random.Generator) -> None:
 def test_parts_without_validation_are_cross_validated(rng: np.random.Generator) -> None:
     dealt = _dealt(np.resize(["train", "train", "test"], N), rng)
 
-    validated = np.concatenate([validation for _, validation in dealt.folds])
+    validated = np.concatenate([validation for _, validation in dealt.crossed])
     assert sorted(validated) == list(range(200))
 
 
@@ -436,7 +430,7 @@ def test_synthetic_rows_train_and_nothing_else(rng: np.random.Generator) -> None
 
     dealt = _dealt(words, rng)
 
-    ((training, validation),) = dealt.folds
+    ((training, validation),) = dealt.crossed
     assert set(words[dealt.training[training]]) == {"train", "synthetic"}
     assert set(words[dealt.training[validation]]) == {"valid"}
     assert set(words[dealt.holdout]) == {"test"}
@@ -490,7 +484,7 @@ def test_the_table_says_of_every_row_its_part_and_the_fold_it_validates(
     assert table["row"].tolist() == names.tolist()
     assert np.flatnonzero(table["part"] == "training").tolist() == dealt.training.tolist()
     assert np.flatnonzero(table["part"] == "holdout").tolist() == dealt.holdout.tolist()
-    for number, (_, validation) in enumerate(dealt.folds):
+    for number, (_, validation) in enumerate(dealt.crossed):
         validated = sorted(dealt.training[validation])
         assert np.flatnonzero(table["fold"] == number).tolist() == validated
 
@@ -500,7 +494,7 @@ def test_moments_of_many_rows_validate_in_one_fold(rng: np.random.Generator) -> 
 
     dealt = split(_target(BINARY, rng), BINARY, seed=1, policy=POLICIES["time"], keys=times)
 
-    validated = np.concatenate([validation for _, validation in dealt.folds])
+    validated = np.concatenate([validation for _, validation in dealt.crossed])
     assert len(set(validated)) == len(validated)
 
 
