@@ -25,9 +25,8 @@
   + SupersededError
   + ReleaseFailedError
   + RouteNotFoundError
-  + SignatureError
-  + AccessDeniedError
-  + PayloadTooLargeError
+  + FlowRunNotFoundError
+  + RefusedRequestError
   + StackError
 """
 
@@ -402,39 +401,32 @@ class RouteNotFoundError(PlatformError):
         )
 
 
-class SignatureError(PlatformError):
-    """A webhook delivery cannot be trusted."""
+class FlowRunNotFoundError(PlatformError):
+    """Prefect knows no such run, or it is one of another flow."""
 
-    status = HTTPStatus.UNAUTHORIZED
+    status = HTTPStatus.NOT_FOUND
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, run: str, flow: str) -> None:
+        super().__init__(run, flow)
+        self.run = run
+        self.flow = flow
+
+    def __str__(self) -> str:
+        return f"there is no run {self.run} of {self.flow}; its id is in the answer that started it"
+
+
+class RefusedRequestError(PlatformError):
+    """A run is not started with what it was asked for."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the delivery was refused: {self.reason}"
-
-
-class AccessDeniedError(PlatformError):
-    """A platform-internal route was called without the platform's token."""
-
-    status = HTTPStatus.UNAUTHORIZED
-
-    def __str__(self) -> str:
-        return "this route is the platform's own: send its token as `Authorization: Bearer …`"
-
-
-class PayloadTooLargeError(PlatformError):
-    """A request body exceeds the gateway's limit."""
-
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(limit_bytes)
-        self.limit_bytes = limit_bytes
-
-    def __str__(self) -> str:
-        return f"the body is larger than {self.limit_bytes:,} bytes; send fewer rows per request"
+        return f"{self.what} was refused: {self.reason}"
 
 
 class StackError(PlatformError):

@@ -1,4 +1,4 @@
-"""Addresses of pages that the gateway shows."""
+"""What leads from one thing to another: addresses of pages, and tags."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from infra.settings import GatewaySettings
 
 Page = Literal["profile", "validation"]
+
+FLOW_RUN_TAG = "millrace.flow_run"
+"""Tag of a training's MLflow run: the Prefect run it is of."""
 
 
 def dataset_page(gateway: GatewaySettings, dataset: DatasetRef, page: Page) -> str | None:

@@ -1,4 +1,4 @@
-"""Prefect as the gateway needs it: a place to put events, over HTTP and without its library."""
+"""Prefect as the gateway needs it: events and runs, over HTTP and without its library."""
 
 from __future__ import annotations
 
@@ -6,29 +6,46 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import httpx
 
-from infra.errors import ServiceUnavailableError
+from infra.errors import FlowRunNotFoundError, RefusedRequestError, ServiceUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from infra.errors import PlatformError
     from infra.settings import OrchestratorSettings
 
 _TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.3
 _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_TEMPLATE = "__prefect_kind"
 
 
 @dataclass(frozen=True, slots=True)
-class RunState:
-    """How a run ended, in Prefect's words."""
+class FlowRun:
+    """A run and where it stands; `state` is a type of Prefect's, `message` its words for it."""
 
-    completed: bool
+    id: UUID
+    deployment: UUID | None
+    state: str
     message: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will become of it."""
+        return self.state in _ENDED
+
+    @property
+    def completed(self) -> bool:
+        """Whether it did what it was asked for."""
+        return self.state == "COMPLETED"
 
 
 class Orchestrator:
@@ -70,32 +87,89 @@ class Orchestrator:
         ------
         ServiceUnavailableError
             If Prefect does not answer, or does not know the deployment.
+        RefusedRequestError
+            If the flow does not take such parameters.
         """
-        found = await self._ask("GET", f"/deployments/name/{deployment}")
+        found = await self.deployment(deployment)
+        if _has_template(parameters):  # it would be filled from the server's own variables
+            raise RefusedRequestError(f"a run of {deployment}", f"{_TEMPLATE!r} is not data")
         run = await self._ask(
             "POST",
             f"/deployments/{found['id']}/create_flow_run",
             {"parameters": dict(parameters), "state": {"type": "SCHEDULED"}},
+            errors={HTTPStatus.CONFLICT: partial(RefusedRequestError, f"a run of {deployment}")},
         )
         return UUID(run["id"])
 
-    async def wait(self, run: UUID, seconds: float) -> RunState | None:
-        """Wait for a run to end and return its last state; None where it takes longer."""
+    async def deployment(self, name: str) -> dict[str, Any]:
+        """Return what Prefect knows of `<flow>/<deployment>`."""
+        found: dict[str, Any] = await self._ask("GET", f"/deployments/name/{name}")
+        return found
+
+    async def find(self, run: UUID, deployment: str) -> FlowRun:
+        """Return a run of `<flow>/<deployment>` as it stands.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            If Prefect does not answer, or does not know the deployment.
+        FlowRunNotFoundError
+            If the deployment has no such run.
+        """
+        wanted = await self.deployment(deployment)
+        found = await self._read(run, deployment)
+        if str(found.deployment) != wanted["id"]:
+            raise FlowRunNotFoundError(str(run), deployment)
+        return found
+
+    async def cancel(self, run: UUID) -> None:
+        """Have a run stopped; one that has ended stays as it is."""
+        state = {"type": "CANCELLING", "message": "cancelled over the gateway"}
+        await self._ask("POST", f"/flow_runs/{run}/set_state", {"state": state})
+
+    async def wait(self, run: UUID, seconds: float) -> FlowRun | None:
+        """Wait for a run to end and return it; None where it takes longer."""
         end = time.monotonic() + seconds
         while True:
-            state = (await self._ask("GET", f"/flow_runs/{run}"))["state"]
-            if state["type"] in _ENDED:
-                return RunState(state["type"] == "COMPLETED", state["message"] or state["name"])
+            found = await self._read(run)
+            if found.ended:
+                return found
             if time.monotonic() > end:
                 return None
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
+    async def _read(self, run: UUID, flow: str = "any flow") -> FlowRun:
+        found = await self._ask(
+            "GET",
+            f"/flow_runs/{run}",
+            errors={HTTPStatus.NOT_FOUND: lambda _: FlowRunNotFoundError(str(run), flow)},
+        )
+        state = found["state"] or {"type": "PENDING", "name": "Pending", "message": None}
+        deployment = found.get("deployment_id")
+        return FlowRun(
+            run,
+            None if deployment is None else UUID(deployment),
+            state["type"],
+            state["message"] or state["name"],
+            found.get("parameters", {}),
+        )
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        errors: Mapping[int, Callable[[str], PlatformError]] | None = None,
+    ) -> Any:
+        """Ask Prefect; `errors` makes what is raised for a status of its detail."""
         if self._url is None:
             raise ServiceUnavailableError("Prefect", "MILLRACE_ORCHESTRATOR__URL is not set")
         try:
             async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
                 response = await client.request(method, f"{self._url}{path}", json=body)
+                if errors and response.status_code in errors:
+                    raise errors[response.status_code](str(response.json()["detail"]))
                 response.raise_for_status()
         except httpx.HTTPError as error:
             raise ServiceUnavailableError("Prefect", str(error) or type(error).__name__) from error
@@ -110,3 +184,10 @@ class Orchestrator:
                 return (await client.get(f"{self._url}/health")).is_success
         except httpx.HTTPError:
             return False
+
+
+def _has_template(value: object) -> bool:
+    """Say whether Prefect would take part of a value for something to fill in."""
+    if isinstance(value, dict):
+        return _TEMPLATE in value or any(map(_has_template, value.values()))
+    return isinstance(value, list) and any(map(_has_template, value))

@@ -12,6 +12,7 @@ import optuna
 import pandas as pd
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from pydantic import Field
 from sklearn.pipeline import Pipeline
 
@@ -20,6 +21,7 @@ from infra.database.catalogue import Catalogue, DatasetVersion
 from infra.database.engine import open_database
 from infra.errors import PersonalDataError
 from infra.frames import read_frame
+from infra.links import FLOW_RUN_TAG
 from infra.provenance import ROOT, git_commit, lock_hash
 from infra.refs import DatasetRef, Name
 from infra.settings import get_settings
@@ -55,6 +57,7 @@ from tasks.tabular.requests import SearchRequest
 from tasks.tabular.resampling import Balancing
 from tasks.tabular.schema import Schema, conform
 from tasks.tabular.search_errors import PoolError
+from tasks.tabular.spaces import spaced
 from tasks.tabular.task import Task
 from tasks.tabular.zoo.entry import Learner
 
@@ -136,14 +139,14 @@ def fit_candidates(dataset: DatasetRef, request: TrainingRequest) -> TrainingRep
             tracking, run_id, version, work.task, rows=len(work.rows), parts=work.split["part"]
         )
         study = open_study(settings.search, request.study or f"run {run_id}")
-        policy = _policy(request, study)
+        policy = _policy(request, work, study)
         with Background("candidates") as background:
             teller = telling.Teller(tracking, run_id, work.task.metric.name, started, background)
             found = search.search(
                 work.task,
                 work.learners,
                 budget_seconds=request.budget_seconds,
-                policy=replace(policy, params=work.params),
+                policy=policy,
                 started=started,
                 on_candidate=teller,
             )
@@ -250,12 +253,15 @@ def _learners(
     if request.estimator is not None:
         learner, params = learner_for(request.estimator, kind)
         return [learner], {learner.name: params}
-    names: tuple[str, ...] = request.learners or tuple(request.canonical_grid())
-    return (select(names, kind) if names else []), {}
+    spaces = request.canonical_spaces()
+    names: tuple[str, ...] = request.learners or tuple(request.canonical_grid() or spaces)
+    return spaced(select(names, kind) if names else [], spaces, kind)
 
 
-def _policy(request: TrainingRequest, study: optuna.Study | None) -> search.SearchPolicy:
-    always = request.balance_always
+def _policy(
+    request: TrainingRequest, work: _Work, study: optuna.Study | None
+) -> search.SearchPolicy:
+    always, fixed = request.balance_always, request.estimator is not None
     return search.SearchPolicy(
         strategy=request.strategy,
         trials=request.trials,
@@ -264,6 +270,8 @@ def _policy(request: TrainingRequest, study: optuna.Study | None) -> search.Sear
         deploy=request.deploy,
         row_seconds=request.row_milliseconds / 1000,
         grid=request.canonical_grid(),
+        params=work.params if fixed else {},
+        starts={} if fixed else work.params,
         balancing=Balancing.model_validate({"method": request.balancing}) if always else None,
         study=study,
         shared=bool(request.study),
@@ -419,6 +427,7 @@ def _lineage(version: DatasetVersion, request: TrainingRequest) -> dict[str, str
         "millrace.preparation": request.preparation.digest if request.preparation else "usual",
         "millrace.split": request.split.kind,
         "millrace.finalized": str(request.finalize).lower(),
+        FLOW_RUN_TAG: flow_run.get_id() or "",
         "millrace.git_commit": git_commit(),
         "millrace.lock_hash": lock_hash(),
     }

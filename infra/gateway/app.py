@@ -18,9 +18,10 @@ from infra.database.routes import Routes
 from infra.errors import PlatformError, ServiceUnavailableError, TransientError
 from infra.events import GATEWAY_RESOURCE, GATEWAY_STARTED
 from infra.gateway.dependencies import Parts
+from infra.gateway.experiments import Experiments
 from infra.gateway.limits import BodyLimit
 from infra.gateway.metrics import GatewayMetrics
-from infra.gateway.routes import datasets, health, hooks, predictions, routing
+from infra.gateway.routes import datasets, health, hooks, predictions, routing, training
 from infra.gateway.routing import RoutingTable
 from infra.orchestrator import Orchestrator
 from infra.storage import open_store
@@ -47,7 +48,13 @@ def create_app(settings: Settings) -> FastAPI:
             orchestrator = Orchestrator(settings.orchestrator)
             catalogue = Catalogue(open_database(settings.database))
             app.state.parts = Parts(
-                settings, table, orchestrator, GatewayMetrics(), client, catalogue
+                settings,
+                table,
+                orchestrator,
+                GatewayMetrics(),
+                client,
+                catalogue,
+                Experiments(settings.tracking, client),
             )
             background = [
                 asyncio.create_task(_refresh(table, settings.gateway.refresh_seconds)),
@@ -63,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPIOffline(  # /docs from this machine: it works without the internet
         title="Millrace gateway",
-        description="Predictions of released models, and what releases them.",
+        description="Data, trainings, predictions of released models, and what releases them.",
         lifespan=lifespan,
     )
     app.add_exception_handler(PlatformError, _answer)
@@ -72,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         limit_bytes=settings.gateway.body_limit_bytes,
         others={datasets.UPLOAD: settings.gateway.upload_limit_bytes},
     )
-    for module in (predictions, datasets, hooks, routing, health):
+    for module in (predictions, datasets, training, hooks, routing, health):
         app.include_router(module.router)
     return app
 

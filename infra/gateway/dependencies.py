@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Header, Request
 
-from infra.errors import AccessDeniedError
+from infra.gateway.errors import AccessDeniedError
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
     from infra.database.catalogue import Catalogue
+    from infra.gateway.experiments import Experiments
     from infra.gateway.metrics import GatewayMetrics
     from infra.gateway.routing import RoutingTable
     from infra.orchestrator import Orchestrator
@@ -35,6 +36,7 @@ class Parts:
     metrics: GatewayMetrics
     client: httpx.AsyncClient
     catalogue: Catalogue
+    experiments: Experiments
     delivered: dict[str, None] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
 

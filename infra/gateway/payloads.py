@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
 from infra.database.catalogue import DatasetVersion
+from infra.refs import DEFAULT_PROJECT, DatasetRef, Name, Seed
 
 RouteName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_.]{1,201}$")]
 
@@ -115,6 +117,74 @@ class LineageBody(BaseModel, frozen=True):
 
     ancestors: list[str]
     descendants: list[str]
+
+
+class OrderBody(BaseModel, frozen=True, extra="forbid"):
+    """A training: a dataset version, the newest valid one by default, and what to learn of it.
+
+    `request` is that of the flow `train_model`; its form in Prefect names every field.
+    """
+
+    project: Name = DEFAULT_PROJECT
+    dataset: Name
+    version: int | None = Field(default=None, ge=1, le=2**31 - 1)
+    request: dict[str, Any] = Field(examples=[{"target": "income", "budget_seconds": 60}])
+
+
+class EstimatorBody(BaseModel, frozen=True, extra="forbid"):
+    """An estimator by its import path; a module without its package is scikit-learn's."""
+
+    module: str = Field(max_length=100, examples=["ensemble"])
+    class_name: str = Field(alias="class", max_length=100, examples=["RandomForestClassifier"])
+    params: dict[str, str | int | float | bool | None] = Field(
+        default={}, examples=[{"n_estimators": 100}]
+    )
+
+
+class TrainBody(BaseModel, frozen=True, extra="forbid"):
+    """One estimator on the newest version of a dataset, or on an example of that name."""
+
+    dataset_name: str = Field(max_length=200, examples=["my_dataset"])
+    use_example: bool = False
+    model: EstimatorBody
+    target_column: str = Field(max_length=1_000, examples=["target"])
+    test_size: float = Field(default=0.2, ge=0.05, le=0.5)
+    random_state: Seed = 0
+
+
+class ExtensionBody(BaseModel, frozen=True, extra="forbid"):
+    """How much longer to search."""
+
+    budget_seconds: float = Field(ge=1, le=86_400)
+
+
+class LearnersBody(BaseModel, frozen=True):
+    """What a training may name."""
+
+    models: list[str]
+    metrics: list[str]
+
+
+class TrainingBody(BaseModel, frozen=True):
+    """A training: `run` is Prefect's, `mlflow_run` MLflow's; `model` once it is registered."""
+
+    run: UUID
+    state: str
+    detail: str
+    dataset: DatasetRef
+    mlflow_run: str | None = None
+    model: str | None = None
+    version: int | None = None
+    metrics: dict[str, float] = {}
+
+
+class LeaderboardBody(BaseModel, frozen=True):
+    """Candidates, best first; until `final` those that were tried so far, with fewer figures."""
+
+    run: UUID
+    final: bool
+    metric: str
+    lines: list[dict[str, Any]]
 
 
 class PendingBody(BaseModel, frozen=True):

@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
-from infra.errors import SignatureError
+from infra.gateway.errors import SignatureError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

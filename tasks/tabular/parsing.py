@@ -324,6 +324,15 @@ def fit(name: str, values: pa.Array) -> pa.Array | None:
         return None
 
 
+def is_written(name: str, values: pa.Array) -> bool:
+    """Whether values, of which none is missing, are all written in a format, to the letter."""
+    try:
+        FORMATS[name].convert(values)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def _is_missing(values: pa.Array) -> pa.BooleanArray:
     plain = pc.utf8_lower(pc.utf8_trim_whitespace(values))
     return pc.is_in(plain, pa.array(("", *NULLS_AMONG_NUMBERS)))

@@ -46,6 +46,15 @@ _DEEP: Params = {
     "reg_lambda": 3.0,
 }
 
+# numbers as they are: where few shapes are smooth in many numbers, coding them in pieces overfits
+_PLAIN: Params = {
+    "embedding": 0,
+    "members": 3,
+    "batch_size": 256,
+    "epochs": 40,
+    "learning_rate": 0.008,
+}
+
 _CLASSES: tuple[Entry, ...] = (
     ("lightgbm", {"learning_rate": 0.05, "n_estimators": 2000}),
     ("logistic_regression", {}),
@@ -63,6 +72,7 @@ _CLASSES: tuple[Entry, ...] = (
             "min_child_weight": 1.5,
         },
     ),
+    ("neural_network", _PLAIN),
     ("lightgbm", _LARGE),
     ("lightgbm", _RANDOMISED),
     ("svm", {}),
@@ -93,6 +103,7 @@ _QUANTITIES: tuple[Entry, ...] = (
     ),
     ("catboost", {"iterations": 2000}),
     ("neural_network", {}),
+    ("neural_network", _PLAIN),
     ("lightgbm", _LARGE),
     ("extra_trees", {"n_estimators": 200, "min_samples_leaf": 1, "max_features": 0.8}),
     ("lightgbm", _RANDOMISED),

@@ -107,7 +107,7 @@ class Proposals:
         spaces: dict[str, BaseDistribution] = {self._choice: self._names}
         for key, distribution in learner.space.items():
             value = trial.params.get(key)
-            inside = key in trial.params and _contains(distribution, value)
+            inside = key in trial.params and contains(distribution, value)
             if inside:
                 params[f"{trial.learner}.{key}"] = value
                 spaces[f"{trial.learner}.{key}"] = distribution
@@ -151,7 +151,8 @@ def _suggest(trial: optuna.Trial, name: str, space: BaseDistribution) -> Any:
     return trial.suggest_categorical(name, space.choices)
 
 
-def _contains(space: BaseDistribution, value: Any) -> bool:
+def contains(space: BaseDistribution, value: Any) -> bool:
+    """Say whether a space has a value, in its own type."""
     if isinstance(space, CategoricalDistribution):
         return value in space.choices
     if isinstance(space, IntDistribution):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
@@ -10,8 +10,12 @@ from tasks.tabular.allowed import EstimatorSpec
 from tasks.tabular.learners import LearnerName, learner_name
 from tasks.tabular.metrics import MetricName, canonical
 from tasks.tabular.resampling import Method
+from tasks.tabular.spaces import Spaces
 from tasks.tabular.spec import PipelineSpec
 from tasks.tabular.splitting import SplitPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _metric(name: object) -> object:
@@ -80,6 +84,12 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
         title="Grid",
         description='Values by parameter by learner: {"lightgbm": {"learning_rate": [0.05, 0.1]}}',
     )
+    spaces: Spaces = Field(
+        default={},
+        title="Search spaces",
+        description="By parameter by learner, for the strategies optuna and random: "
+        '{"lightgbm": {"num_leaves": {"type": "int", "default": 31, "range": [7, 127]}}}',
+    )
     estimator: EstimatorSpec | None = Field(
         default=None,
         title="Estimator",
@@ -135,22 +145,29 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
             )
         if self.folds == 1:
             raise ValueError("one fold validates nothing: `folds` is 0 or at least 2")
-        self._check_grid()
+        if self.spaces and self.strategy not in ("optuna", "random"):
+            raise ValueError("`spaces` belong to the strategies optuna and random")
+        self._check_names("grid", self.grid)
+        self._check_names("spaces", self.spaces)
         if self.balance_always and self.balancing in ("auto", "none"):
             raise ValueError("to balance always, say how: name a method of `balancing`")
         if self.strategy == "random" and not self.trials:
             raise ValueError("the strategy random needs a number of `trials`")
         return self
 
-    def _check_grid(self) -> None:
-        named = [learner_name(name) for name in self.grid]
+    def _check_names(self, field: str, given: Mapping[str, Mapping[str, object]]) -> None:
+        named = [learner_name(name) for name in given]
         if len(set(named)) < len(named):
-            raise ValueError("a learner is in the `grid` twice, by two of its names")
+            raise ValueError(f"a learner is in `{field}` twice, by two of its names")
         if self.learners and set(named) - set(self.learners):
-            raise ValueError("the `grid` has a learner that `learners` has not")
-        if any(not all(values.values()) for values in self.grid.values()):
-            raise ValueError("every parameter of the `grid` needs values")
+            raise ValueError(f"`{field}` has a learner that `learners` has not")
+        if any(not all(values.values()) for values in given.values()):
+            raise ValueError(f"every parameter of `{field}` needs values")
 
     def canonical_grid(self) -> dict[str, dict[str, list[Any]]]:
         """Return the grid by the learners' own names."""
         return {learner_name(name): values for name, values in self.grid.items()}
+
+    def canonical_spaces(self) -> Spaces:
+        """Return the search spaces by the learners' own names."""
+        return {learner_name(name): values for name, values in self.spaces.items()}

@@ -211,6 +211,21 @@ def _kind(values: pd.Series[Any]) -> Kind:
         return "boolean"
     if types.is_numeric_dtype(values.dtype):
         return "numeric"
-    if types.is_datetime64_any_dtype(values.dtype):
+    if types.is_datetime64_any_dtype(values.dtype) or _are_dates(values):
         return "datetime"
     return "categorical"
+
+
+def _are_dates(values: pd.Series[Any]) -> bool:
+    """Whether texts are ISO dates, all of them, as frames have them that a CSV reader left so."""
+    present = values.dropna()
+    if types.infer_dtype(present) != "string":
+        return False
+    import pyarrow as pa  # noqa: PLC0415 - model servers have none, and infer nothing
+
+    from tasks.tabular.parsing import is_written  # noqa: PLC0415 - needs it
+
+    head = pa.array(present.head(PROSE_SAMPLE), pa.string())
+    found = [each for each in ("timestamp", "instant") if is_written(each, head)]
+    whole = pa.array(present, pa.string()) if found else head
+    return any(is_written(each, whole) for each in found)

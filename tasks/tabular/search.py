@@ -53,12 +53,12 @@ class SearchPolicy:
     """How a search goes about it.
 
     `portfolio` tries configurations that do well on many tables, then what Optuna proposes;
-    `optuna` and `random` start from the learners' defaults; `grid` tries every combination of
-    `grid`, values by parameter by learner, and `params` fixes parameters of a learner. `trials`
-    bounds the search by a number, which makes it repeatable to the byte. `ensemble` mixes the
-    best (of the `select` best, if that is not 0), `deploy` says what may be served, and
-    `row_seconds` what one row may take, 0 for any time. `study` is Optuna's, where it is kept;
-    `shared` says that other searches use it at the same time.
+    `optuna` starts from the learners' defaults, or from `starts`; `random` draws; `grid` tries
+    every combination of `grid`, values by parameter by learner, and `params` fixes parameters of
+    a learner. `trials` bounds the search by a number, which makes it repeatable to the byte.
+    `ensemble` mixes the best (of the `select` best, if that is not 0), `deploy` says what may be
+    served, and `row_seconds` what one row may take, 0 for any time. `study` is Optuna's, where
+    it is kept; `shared` says that other searches use it at the same time.
     """
 
     strategy: Strategy = "portfolio"
@@ -69,6 +69,7 @@ class SearchPolicy:
     row_seconds: float = 0.0
     grid: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     params: Mapping[str, Params] = field(default_factory=dict)
+    starts: Mapping[str, Params] = field(default_factory=dict)
     balancing: Balancing | None = None
     study: optuna.Study | None = None
     shared: bool = False
@@ -298,7 +299,7 @@ class _Run:
             return portfolio.entries(self.learners, task.problem.kind, rows, classes)
         if policy.strategy == "random":
             return []
-        return [(each.name, {}) for each in self.learners]
+        return [(each.name, dict(policy.starts.get(each.name, {}))) for each in self.learners]
 
     def _proposals(self, trials: list[Trial]) -> Proposals | None:
         """Open a study over the learners that have done best."""

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
@@ -109,6 +109,121 @@ def test_a_scheduled_deployment_produces_runs(running: RunningStack) -> None:
         )
 
     wait_until(completed, 120)
+
+
+B_TRAIN = """{
+  "dataset_name": "my_dataset",
+  "use_example": false,
+  "model": {
+    "module": "ensemble",
+    "class": "RandomForestClassifier",
+    "params": {
+      "n_estimators": 100
+    }
+  },
+  "target_column": "target",
+  "test_size": 0.2,
+  "random_state": 42
+}"""
+"""The payload of source B, as written there."""
+
+
+@pytest.fixture(scope="module")
+def rest(running: RunningStack) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=running.stack.layout.gateway_url, timeout=200) as client:
+        yield client
+
+
+def test_one_estimator_is_trained_over_rest(rest: httpx.Client, adult: pd.DataFrame) -> None:
+    table = adult.head(2_000).rename(columns={"income": "target"}).to_csv(index=False)
+    uploaded = rest.post("/datasets/upload", files={"file": ("My DataSet.csv", table.encode())})
+    assert uploaded.status_code == 201, uploaded.text
+
+    trained = rest.post("/train", json=json.loads(B_TRAIN))
+
+    assert trained.status_code == 201, trained.text
+    body = trained.json()
+    assert (body["model"], body["version"], body["state"]) == ("my_dataset", 1, "COMPLETED")
+    assert 0.7 < body["metrics"]["holdout_roc_auc"] < 1
+    assert rest.get(trained.headers["location"]).json() == body
+    message = json.loads(B_TRAIN.replace('"ensemble"', '"os"'))
+    refused = rest.post("/train", json=message)
+    assert refused.status_code == 422
+    assert "there is no estimator 'sklearn.os.RandomForestClassifier'" in refused.json()["detail"]
+
+
+def test_an_example_is_trained_without_an_upload(rest: httpx.Client) -> None:
+    message = {**json.loads(B_TRAIN), "dataset_name": "iris", "use_example": True}
+
+    body = rest.post("/train", json=message).json()
+
+    assert (body["model"], body["version"]) == ("iris", 1), body
+    assert body["dataset"] == {"project": "default", "name": "iris", "version": 1}
+
+
+def test_a_search_is_watched_stopped_and_taken_further(
+    running: RunningStack, rest: httpx.Client, model: str
+) -> None:
+    order = {"dataset": model, "request": {"target": "income", "budget_seconds": 100}}
+    started = rest.post("/auto_ml/runs", json=order)
+    assert started.status_code == 202, started.text
+    run = started.json()["run"]
+
+    def board() -> dict[str, Any]:
+        answer: dict[str, Any] = rest.get(f"/auto_ml/runs/{run}/leaderboard").json()
+        return answer
+
+    wait_until(lambda: len(board()["lines"]) > 1)  # some candidates are known while it runs
+    so_far = board()
+    stopped = rest.post(f"/auto_ml/runs/{run}/cancel")
+    assert stopped.json()["state"] in {"CANCELLING", "CANCELLED"}
+    wait_until(lambda: rest.get(f"/auto_ml/runs/{run}").json()["state"] == "CANCELLED", 30)
+    further = rest.post(f"/auto_ml/runs/{run}/extend", json={"budget_seconds": 8}).json()["run"]
+    assert running.finish(further)["type"] == "COMPLETED"
+    ended = rest.get(f"/auto_ml/runs/{further}/leaderboard").json()
+
+    assert (so_far["final"], so_far["metric"], so_far["lines"][0]["rank"]) == (False, "roc_auc", 1)
+    scores = [each["score"] for each in so_far["lines"] if each["score"] is not None]
+    assert scores == sorted(scores, reverse=True)
+    assert ended["final"]
+    assert {"low", "high", "tied", "grade"} <= ended["lines"][0].keys()
+    assert rest.get(f"/auto_ml/runs/{further}").json()["model"] == model
+    study = running.prefect("flow_runs/filter", {"flow_runs": {"id": {"any_": [further]}}})
+    assert study[0]["parameters"]["request"]["study"].startswith("run ")
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({"target": "income", "learners": ["lightgmb"]}, "lightgmb"),
+        ({"target": "income", "budget": 5}, "budget"),
+        ({"target": {"__prefect_kind": "jinja", "template": "{{ 1 }}"}}, "is not data"),
+    ],
+    ids=["an unknown learner", "an unknown field", "a template"],
+)
+def test_an_impossible_training_is_not_begun(
+    rest: httpx.Client, model: str, request_: dict[str, Any], says: str
+) -> None:
+    answer = rest.post("/auto_ml/runs", json={"dataset": model, "request": request_})
+
+    assert answer.status_code == 422
+    assert says in answer.json()["detail"]
+
+
+def test_what_a_training_may_name_is_listed(rest: httpx.Client) -> None:
+    found = rest.get("/auto_ml/models").json()
+
+    assert {"lightgbm", "xgboost", "catboost", "neural_network", "ebm"} <= set(found["models"])
+    assert len(found["models"]) > 30
+    assert "roc_auc" in found["metrics"]
+
+
+def test_runs_of_other_flows_are_no_trainings(running: RunningStack, rest: httpx.Client) -> None:
+    other = running.runs_of("reconcile")[0]["id"]
+
+    for run in (other, "00000000-0000-4000-8000-000000000000"):
+        assert rest.get(f"/auto_ml/runs/{run}").status_code == 404
+        assert rest.post(f"/auto_ml/runs/{run}/cancel").status_code == 404
 
 
 def test_whoever_sets_the_alias_switches_traffic_without_a_lost_request(

@@ -19,6 +19,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 import infra.errors
+import infra.gateway.errors
 import tasks.tabular.errors
 import tasks.tabular.experiment_errors
 import tasks.tabular.search_errors
@@ -28,7 +29,7 @@ from infra.provenance import ROOT
 DEPLOYMENTS = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
 
 ERRORS = [
-    infra.errors.AccessDeniedError(),
+    infra.gateway.errors.AccessDeniedError(),
     infra.errors.ArtifactNotFoundError("key", "store"),
     infra.errors.BuildError("adult v1", "no space"),
     infra.errors.ChampionChangedError("adult v3", "production", 1, 2),
@@ -37,6 +38,7 @@ ERRORS = [
     infra.errors.DatasetNotFoundError("adult v9", ("adult",)),
     infra.errors.DatasetRejectedError("adult v1", ("age: out of range",)),
     infra.errors.EvidenceMissingError("adult v1", "evidence.json"),
+    infra.errors.FlowRunNotFoundError("f00", "train_model"),
     infra.errors.ModelNotFoundError("adult v9"),
     infra.errors.ModelServerError("model-adult", "died", "x.log"),
     infra.errors.PersonalDataError("adult v1", ("email",)),
@@ -45,13 +47,14 @@ ERRORS = [
     infra.errors.SourceChangedError("a.csv"),
     infra.errors.SourceError("s3://b/k", "there is no such object"),
     infra.errors.SourceOfflineError("https://x", "no route"),
-    infra.errors.PayloadTooLargeError(16),
+    infra.gateway.errors.PayloadTooLargeError(16),
     infra.errors.PlatformError(),
+    infra.errors.RefusedRequestError("the training", "no such learner"),
     infra.errors.ReleaseFailedError("adult v1", "smoke"),
     infra.errors.ReproductionError("adult v1", 0.5, 1e-9),
     infra.errors.RouteNotFoundError("adult", ()),
     infra.errors.ServiceUnavailableError("MLflow", "refused"),
-    infra.errors.SignatureError("it lacks a signature"),
+    infra.gateway.errors.SignatureError("it lacks a signature"),
     infra.errors.SmokeTestError("adult v1", "scores differ"),
     infra.errors.StackError("port 5000 is taken", "stop it"),
     infra.errors.SupersededError("adult v1", "production", "v2"),
@@ -171,6 +174,7 @@ def test_every_error_survives_pickling(error: Exception) -> None:
     "module",
     [
         infra.errors,
+        infra.gateway.errors,
         tasks.tabular.errors,
         tasks.tabular.experiment_errors,
         tasks.tabular.search_errors,

@@ -20,7 +20,12 @@ from fastapi import APIRouter, Depends, Form, Query, Response, UploadFile
 from fastapi import Path as PathParameter
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
-from infra.errors import ArtifactNotFoundError, PreparationError, ServiceUnavailableError
+from infra.errors import (
+    ArtifactNotFoundError,
+    PlatformError,
+    PreparationError,
+    ServiceUnavailableError,
+)
 from infra.frames import digest_of, read_page
 from infra.gateway.dependencies import (
     Parts,
@@ -103,19 +108,19 @@ async def upload(
     }
     try:
         run = await parts.orchestrator.start(DEPLOYMENT, parameters)
-    except ServiceUnavailableError:
+    except PlatformError:
         await asyncio.to_thread(store.remove, f"uploads/{identity}")
         raise
     cleaning = asyncio.create_task(_clean(parts, store, run, identity))
     parts.background.add(cleaning)
     cleaning.add_done_callback(parts.background.discard)
-    state = await parts.orchestrator.wait(run, wait_seconds)
-    if state is None:
+    ended = await parts.orchestrator.wait(run, wait_seconds)
+    if ended is None:
         pending = PendingBody(flow_run=str(run), detail="still being prepared")
         return JSONResponse(pending.model_dump(), 202)
     version = await asyncio.to_thread(parts.catalogue.find, project, dataset, digest)
-    if version is None or (known is not None and not state.completed):
-        raise PreparationError(label, state.message)
+    if version is None or (known is not None and not ended.completed):
+        raise PreparationError(label, ended.message)
     response.status_code = 201 if known is None else 200
     return DatasetBody.of(version)
 

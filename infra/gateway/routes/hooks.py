@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from infra.errors import PlatformError, SignatureError
+from infra.errors import PlatformError
 from infra.events import ALIAS_LABEL, ALIAS_SET, model_resource
 from infra.gateway.dependencies import Body, Parts, PartsDependency
+from infra.gateway.errors import SignatureError
 from infra.gateway.payloads import AliasData, Delivery, Receipt
 from infra.gateway.signatures import verify
 from infra.refs import ModelRef

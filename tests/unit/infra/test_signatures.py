@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from mlflow.webhooks.delivery import _generate_hmac_signature
 
-from infra.errors import SignatureError
+from infra.gateway.errors import SignatureError
 from infra.gateway.signatures import DELIVERY, SIGNATURE, TIMESTAMP, sign, verify
 
 NOW = 1_800_000_000

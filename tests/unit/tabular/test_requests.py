@@ -71,6 +71,9 @@ def test_no_text_is_anything_but_a_name_or_an_error(name: str) -> None:
             assert found == request(**json.loads(found.model_dump_json(include={field})))
 
 
+LEAVES = {"type": "int", "default": 15, "range": [7, 31]}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -122,6 +125,13 @@ def test_no_text_is_anything_but_a_name_or_an_error(name: str) -> None:
             "grid",
         ),
         ({"estimator": TREE, "strategy": "random", "trials": 5}, "estimator"),
+        ({"spaces": {"lightgbm": {"num_leaves": LEAVES}}}, "optuna and random"),
+        ({"strategy": "optuna", "spaces": {"lightgmb": {"num_leaves": LEAVES}}}, "lightgbm"),
+        ({"strategy": "optuna", "spaces": {"lightgbm": {"num_leaves": {"type": "int"}}}}, "lowest"),
+        (
+            {"strategy": "optuna", "spaces": {"rf": {}, "random_forest": {}}},
+            "twice, by two of its names",
+        ),
         ({"learner": ["lightgbm"]}, "learner"),
     ],
 )

@@ -84,3 +84,26 @@ def test_a_category_that_is_no_text_becomes_one(value: object) -> None:
     frame = pd.DataFrame({"mixed": pd.Series([value, "x"], dtype=object)})
 
     assert conform(frame, infer(frame))["mixed"].tolist() == [str(value), "x"]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["2011-01-01", "2012-02-29"], "datetime"),
+        (["2011-01-01", None, "2012-02-29"], "datetime"),
+        (["2011-01-01T10:00:00", "2012-02-29T00:00:01"], "datetime"),
+        (["2011-01-01", "soon"], "categorical"),
+        (["2011-01-01", ""], "categorical"),
+        (["2011-13-01", "2011-12-01"], "categorical"),
+        (["2011-01-01"] * 300 + ["never"], "categorical"),
+        ([None, None], "categorical"),
+    ],
+)
+def test_iso_dates_left_as_texts_are_dates(values: list[str | None], kind: str) -> None:
+    frame = pd.DataFrame({"when": pd.Series(values, dtype=object)})
+
+    schema = infer(frame)
+
+    assert schema.columns[0].kind == kind
+    conformed = conform(frame, schema)["when"]
+    assert conformed.isna().tolist() == frame["when"].isna().tolist()

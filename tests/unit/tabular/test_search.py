@@ -23,6 +23,7 @@ from tasks.tabular.problem import identify
 from tasks.tabular.schema import conform, infer
 from tasks.tabular.search import SearchPolicy, finalized, search
 from tasks.tabular.search_errors import NoCandidateError
+from tasks.tabular.spaces import Tunable, spaced
 from tasks.tabular.spec import PipelineSpec
 from tasks.tabular.splitting import crossed
 from tasks.tabular.stacking import fit_stacker
@@ -363,3 +364,17 @@ def test_uncrossed_folds_are_those_of_the_splitting(task: Task) -> None:
     theirs = crossed(task.y, task.problem, len(mine), seed=task.seed)
 
     assert all((a[1] == b[1]).all() for a, b in zip(mine, theirs, strict=True))
+
+
+def test_a_space_of_ones_own_is_searched_from_its_defaults(task: Task) -> None:
+    depth = Tunable.model_validate({"type": "int", "default": 2, "range": [1, 3]})
+    learners, starts = spaced(select(("dt",)), {"decision_tree": {"max_depth": depth}}, "binary")
+    policy = SearchPolicy(strategy="optuna", trials=4, starts=starts)
+
+    found = search(task, learners, budget_seconds=60, policy=policy)
+
+    by_number = {each.number: each.params for each in found.candidates}
+    assert by_number[0] == {"max_depth": 2}
+    assert len(by_number) == 4
+    assert all(each.keys() == {"max_depth"} for each in by_number.values())
+    assert {each["max_depth"] for each in by_number.values()} <= {1, 2, 3}
