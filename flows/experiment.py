@@ -149,6 +149,7 @@ def _request(work: Work, translation: Translation, *, allow_personal_data: bool)
         "finalize": translation.finalize,
         "split": translation.split,
         "seed": translation.seed,
+        "problem": work.config.problem_type,
         "threads": translation.threads,
         "allow_personal_data": allow_personal_data,
         "budget_seconds": translation.budget_seconds,

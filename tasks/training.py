@@ -196,7 +196,7 @@ class _Work:
 
 
 def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _Work:
-    goal = problem.identify(frame, request.target)
+    goal = problem.identify(frame, request.target, request.said)
     frame = frame.dropna(subset=[request.target])
     policy = derivation.policy_for(frame, request.split)
     features = usable(schema, request.target, request.preparation, policy.hidden)

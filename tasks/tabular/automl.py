@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from tasks.tabular.problem import Problem
+    from tasks.tabular.problem import Problem, ProblemType
     from tasks.tabular.search import SearchPolicy, SearchResult
 
 
@@ -48,6 +48,7 @@ def learn(
     frame: pd.DataFrame,
     target: str,
     *,
+    kind: ProblemType | None = None,
     metric: str | None = None,
     budget_seconds: float = 60.0,
     learners: Sequence[str] = (),
@@ -61,6 +62,9 @@ def learn(
     ----------
     frame : frame
         Raw columns, the target among them.
+    kind : {"classification", "regression"}, optional
+        What the target holds, where its values do not show it; then classes may be as rare as
+        they are.
     metric : str, optional
         scikit-learn's name; the problem's usual.
     budget_seconds : float
@@ -79,12 +83,13 @@ def learn(
         from tasks.tabular import metrics  # noqa: PLC0415 - after the pool has begun to start
         from tasks.tabular.features import usable  # noqa: PLC0415
         from tasks.tabular.learners import select  # noqa: PLC0415
-        from tasks.tabular.problem import identify  # noqa: PLC0415
+        from tasks.tabular.problem import MIN_CLASS_ROWS, identify  # noqa: PLC0415
         from tasks.tabular.schema import conform, infer  # noqa: PLC0415
         from tasks.tabular.search import search  # noqa: PLC0415
         from tasks.tabular.task import Task  # noqa: PLC0415
 
-        problem = identify(frame, target)
+        least = MIN_CLASS_ROWS if kind is None else 1
+        problem = identify(frame, target, kind, class_rows=least)
         frame = frame.dropna(subset=[target]).reset_index(drop=True)
         features = usable(infer(frame), target)
         task = Task(

@@ -19,8 +19,8 @@ from pydantic import (
 from tasks.tabular.errors import TabularError, suggest
 from tasks.tabular.experiment_errors import ExperimentError
 from tasks.tabular.experiment_steps import ExperimentStep, Name, PrepareData, steps
+from tasks.tabular.problem import ProblemType
 from tasks.tabular.pycaret import Translation, metric_of
-from tasks.tabular.pycaret_parameters import ProblemType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

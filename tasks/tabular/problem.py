@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pandas.api import types
 
 from tasks.tabular.errors import TargetError, UnknownColumnError
 from tasks.tabular.schema import infer
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 
 Kind = Literal["binary", "multiclass", "regression"]
 
+ProblemType = Literal["classification", "regression"]
+
 MAX_CLASSES = 50
 """Whole numbers with more distinct values than this are a quantity, not classes."""
+
+MOST_CLASSES = 1_000
+"""Where somebody says that a column holds classes."""
 
 MIN_CLASS_ROWS = 5
 """Rows a class needs, so that training, validation and holdout can each have one."""
@@ -54,17 +60,25 @@ class Problem:
         return cls(content["kind"], content["target"], tuple(content["classes"]))
 
 
-def identify(frame: pd.DataFrame, target: str) -> Problem:
+def identify(
+    frame: pd.DataFrame,
+    target: str,
+    said: ProblemType | None = None,
+    *,
+    class_rows: int = MIN_CLASS_ROWS,
+) -> Problem:
     """Say what kind of problem predicting `target` is, or why it cannot be learned.
 
-    Rows without a target do not count.
+    What the values look like decides, unless it is `said`. Rows without a target do not count;
+    a class needs `class_rows` of them.
 
     Raises
     ------
     UnknownColumnError
         If there is no such column; the nearest names are suggested.
     TargetError
-        If there is one value, a class is too rare, rows are too few, or texts are too many.
+        If there is one value, a class is too rare, rows are too few, or texts are too many;
+        if the values cannot be what is said.
     """
     if target not in frame.columns:
         raise UnknownColumnError(target, tuple(map(str, frame.columns)))
@@ -79,14 +93,19 @@ def identify(frame: pd.DataFrame, target: str) -> Problem:
         raise TargetError(target, f"{len(values)} rows have a value, {MIN_ROWS} are needed")
     if infer(values.to_frame()).columns[0].kind == "datetime":
         raise TargetError(target, "it is a date")
-    if is_quantity(values):
+    if said == "regression" or (said is None and is_quantity(values)):
+        if not types.is_numeric_dtype(values.infer_objects().dtype):
+            raise TargetError(target, "it holds no numbers")
         return Problem("regression", target)
-    if len(counts) > MAX_CLASSES:
-        raise TargetError(target, f"it has {len(counts)} different texts, {MAX_CLASSES} at most")
-    if counts.iloc[-1] < MIN_CLASS_ROWS:
+    if types.is_float_dtype(values.dtype) and (values % 1 != 0).any() and len(counts) > 2:  # noqa: PLR2004 - as in `is_quantity`
+        raise TargetError(target, "fractions are no classes")
+    most = MAX_CLASSES if said is None else MOST_CLASSES
+    if len(counts) > most:
+        raise TargetError(target, f"it has {len(counts)} different values, {most} at most")
+    if counts.iloc[-1] < class_rows:
+        rarest = counts.index.tolist()[-1]
         raise TargetError(
-            target,
-            f"class {counts.index[-1]!r} has {counts.iloc[-1]} rows, {MIN_CLASS_ROWS} are needed",
+            target, f"class {rarest!r} has {counts.iloc[-1]} rows, {class_rows} are needed"
         )
     kind: Kind = "binary" if len(counts) == 2 else "multiclass"  # noqa: PLR2004 - bi-nary
     return Problem(kind, target, tuple(sorted(counts.index.tolist())))

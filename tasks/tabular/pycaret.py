@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.tabular.errors import UnknownNameError, suggest
 from tasks.tabular.experiment_errors import UnsupportedLearnerError, UnsupportedParametersError
 from tasks.tabular.metrics import ALIASES, METRICS, canonical
-from tasks.tabular.pycaret_parameters import ProblemType, read
+from tasks.tabular.problem import ProblemType
+from tasks.tabular.pycaret_parameters import read
 from tasks.tabular.pycaret_setup import SETUP, dropped, preparation
 from tasks.tabular.pycaret_values import Findings
 from tasks.tabular.splitting import HOLDOUT_SHARE, SplitPolicy

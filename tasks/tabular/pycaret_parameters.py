@@ -33,10 +33,10 @@ from tasks.tabular.pycaret_values import (
 from tasks.tabular.resampling import ADDING
 
 if TYPE_CHECKING:
+    from tasks.tabular.problem import ProblemType
     from tasks.tabular.pycaret_values import Reader
     from tasks.tabular.resampling import Method
 
-ProblemType = Literal["classification", "regression"]
 Section = Literal["feature_engineering_params", "modeling_params"]
 
 _BOTH: tuple[ProblemType, ...] = ("classification", "regression")

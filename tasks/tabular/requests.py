@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from tasks.tabular.allowed import EstimatorSpec
 from tasks.tabular.learners import LearnerName, learner_name
 from tasks.tabular.metrics import MetricName, canonical
+from tasks.tabular.problem import ProblemType
 from tasks.tabular.resampling import Method
 from tasks.tabular.spaces import Spaces
 from tasks.tabular.spec import PipelineSpec
@@ -33,6 +34,11 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
     target: str = Field(title="Target", description="Column to predict")
     budget_seconds: float = Field(
         default=60.0, ge=1, le=86_400, title="Search budget (seconds)", description="Wall clock"
+    )
+    problem: Literal["auto", "classification", "regression"] = Field(
+        default="auto",
+        title="Problem",
+        description="Whether the target holds classes or a quantity; auto: as its values look",
     )
     metric: Annotated[MetricName | None, BeforeValidator(_metric)] = Field(
         default=None,
@@ -163,6 +169,11 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"`{field}` has a learner that `learners` has not")
         if any(not all(values.values()) for values in given.values()):
             raise ValueError(f"every parameter of `{field}` needs values")
+
+    @property
+    def said(self) -> ProblemType | None:
+        """What the target is said to hold, if anything."""
+        return None if self.problem == "auto" else self.problem
 
     def canonical_grid(self) -> dict[str, dict[str, list[Any]]]:
         """Return the grid by the learners' own names."""

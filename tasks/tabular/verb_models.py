@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tasks.tabular.pycaret_parameters import ProblemType
+    from tasks.tabular.problem import ProblemType
     from tasks.tabular.search import SearchResult
     from tasks.tabular.stacking import Stacker
     from tasks.tabular.task import Task

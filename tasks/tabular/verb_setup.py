@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pandas.api import types
 
 from tasks.tabular.errors import (
     MetricDomainError,
     SplitError,
-    TargetError,
     UnknownColumnError,
     UnknownNameError,
 )
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tasks.tabular.pycaret_parameters import ProblemType
+    from tasks.tabular.problem import ProblemType
 
 TRAIN_SIZE = 0.7
 FOLDS = 10
@@ -190,7 +188,7 @@ def open_table(
     """
     frame = named(data)
     target = str(frame.columns[target]) if isinstance(target, int) else target
-    problem = _problem(frame, target, forced)
+    problem = identify(frame, target, forced)
     asked = _alone(given)
     kind = kind_of(problem)
     read = understand("setup", asked, {}, kind=kind, target=target, sort=SORT[kind])
@@ -356,25 +354,6 @@ def _columns(problem: Problem, sort: str) -> list[str]:
     usual = list(FIGURES[kind])
     metrics = {metric_of(each, kind) for each in usual}
     return usual if not sort or metric_of(sort, kind) in metrics else [*usual, sort]
-
-
-def _problem(frame: pd.DataFrame, target: str, forced: ProblemType | None) -> Problem:
-    """Say what is predicted; what is forced is held to the same conditions."""
-    if forced is None or target not in frame.columns:
-        return identify(frame, target)
-    rows = frame[frame[target].notna()]
-    values = rows[target]
-    if forced == "classification":
-        found = identify(rows.assign(**{target: values.map(str).to_numpy()}), target)
-        if types.is_float_dtype(values.dtype) and (values % 1 != 0).any():
-            raise TargetError(target, "fractions are no classes to scikit-learn")
-        return Problem(found.kind, target, tuple(sorted(values.unique().tolist())))
-    if not types.is_numeric_dtype(values.dtype):
-        raise TargetError(target, "it holds no numbers")
-    if len(values.unique()) < 2:  # noqa: PLR2004 - one value cannot be told from another
-        return identify(frame, target)  # which says so
-    identify(rows.assign(**{target: np.arange(len(rows))}), target)
-    return Problem("regression", target)
 
 
 def _alone(given: Mapping[str, Any]) -> dict[str, Any]:

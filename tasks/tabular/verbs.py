@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sklearn.pipeline import Pipeline
 
-    from tasks.tabular.pycaret_parameters import ProblemType
+    from tasks.tabular.problem import ProblemType
 
 
 class TabularExperiment:

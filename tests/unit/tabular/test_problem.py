@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tasks.tabular.errors import TargetError, UnknownColumnError
-from tasks.tabular.problem import Problem, identify
+from tasks.tabular.problem import Problem, ProblemType, identify
 
 
 def table(target: object) -> pd.DataFrame:
@@ -28,6 +28,36 @@ def table(target: object) -> pd.DataFrame:
 )
 def test_the_kind_follows_from_the_values(target: object, kind: str) -> None:
     assert identify(table(target), "target").kind == kind
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "kind"),
+    [
+        ([3, 4, 5, 6, 7] * 30, "regression", "regression"),
+        (np.arange(100) % 70, "classification", "multiclass"),
+        ([0.5, 1.5] * 50, "classification", "binary"),
+        ([True, False] * 50, "regression", "regression"),
+    ],
+)
+def test_what_is_said_decides(target: object, said: ProblemType, kind: str) -> None:
+    found = identify(table(target), "target", said, class_rows=1)
+
+    assert found.kind == kind
+    assert identify(table(target), "target").kind != kind or kind == "binary"
+
+
+@pytest.mark.parametrize(
+    ("target", "said", "says"),
+    [
+        (["a", "b"] * 50, "regression", "holds no numbers"),
+        (np.linspace(0, 1, 100), "classification", "fractions are no classes"),
+        (np.arange(3_000), "classification", "3000 different values, 1000 at most"),
+        ([0] * 99 + [1], "classification", "class 1 has 1 rows, 5 are needed"),
+    ],
+)
+def test_what_cannot_be_as_said_is_refused(target: object, said: ProblemType, says: str) -> None:
+    with pytest.raises(TargetError, match=says):
+        identify(table(target), "target", said)
 
 
 def test_classes_are_sorted_and_codes_follow_them() -> None:
@@ -55,7 +85,7 @@ def test_a_problem_survives_json() -> None:
     [
         pytest.param(["a"] * 100, "always 'a'", id="one class"),
         pytest.param([None] * 100, "no values", id="no values"),
-        pytest.param([f"text {n}" for n in range(100)], "100 different texts", id="free text"),
+        pytest.param([f"text {n}" for n in range(100)], "100 different values", id="free text"),
         pytest.param(["a"] * 98 + ["b"] * 2, "class 'b' has 2 rows", id="rare class"),
         pytest.param(["a", "b"] * 10, "20 rows", id="few rows"),
         pytest.param(pd.date_range("2024", periods=100), "it is a date", id="date"),

@@ -14,6 +14,7 @@ def fit(task: Task) -> Fitted:
     found = learn(
         task.train,
         task.target,
+        kind="regression" if task.regression else "classification",
         metric=task.metric,
         budget_seconds=task.remaining() - RESERVE_SECONDS,
         seed=task.seed,
