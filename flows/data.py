@@ -14,6 +14,7 @@ from tasks.ingestion import Description, ingest_dataset
 from tasks.masking import find_personal_data, mask_dataset
 from tasks.profiling import profile_dataset
 from tasks.tabular.personal import Policy
+from tasks.tabular.problem import Said
 from tasks.tabular.reading import ReadOptions
 from tasks.validation import validate_dataset
 
@@ -25,6 +26,7 @@ def prepare_dataset(
     target: str = "",
     project: Name = DEFAULT_PROJECT,
     *,
+    problem: Said = "auto",
     query: str = "",
     options: ReadOptions | None = None,
     description: Description | None = None,
@@ -45,6 +47,7 @@ def prepare_dataset(
         name: Of the dataset, in lower case, digits and underscores; the file's if empty.
         target: Column to predict, checked early; optional.
         project: Datasets and models of a project are kept apart from others.
+        problem: What the target holds, where its values do not show it.
         query: SQL, where the source is a database.
         options: What the file does not tell by itself: delimiter, encoding, sheet, types.
         description: Owner, description and tags.
@@ -59,6 +62,7 @@ def prepare_dataset(
         project,
         name or normalise_name(file_name(source)),
         target or None,
+        said=problem,
         query=query or None,
         options=options,
         description=description,

@@ -103,6 +103,7 @@ def carry_out(
                 work.project,
                 step.dataset or normalise_name(file_name(step.source)),
                 work.config.target,
+                said=work.config.problem_type,
                 query=query,
                 options=step.options,
             )

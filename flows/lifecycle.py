@@ -81,7 +81,11 @@ def run_lifecycle(
     """
     story = _Story()
     dataset = prepare_dataset(
-        source, name or normalise_name(file_name(source)), request.target, project
+        source,
+        name or normalise_name(file_name(source)),
+        request.target,
+        project,
+        problem=request.problem,
     )
     story.tell("prepare", dataset)
     model = train_model(dataset, request)

@@ -416,7 +416,7 @@ class FlowRunNotFoundError(PlatformError):
 
 
 class RefusedRequestError(PlatformError):
-    """A run is not started with what it was asked for."""
+    """A run cannot do what it is asked for: it was not started, or has failed."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 

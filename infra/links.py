@@ -14,6 +14,11 @@ FLOW_RUN_TAG = "millrace.flow_run"
 """Tag of a training's MLflow run: the Prefect run it is of."""
 
 
+def experiment_of(dataset: DatasetRef, wanted: str = "") -> str:
+    """Return the MLflow experiment of a dataset's trainings, unless another is wanted."""
+    return wanted or f"{dataset.project}/{dataset.name}"
+
+
 def dataset_page(gateway: GatewaySettings, dataset: DatasetRef, page: Page) -> str | None:
     """Return the address of a page about a version; None where no gateway runs."""
     if gateway.url is None:

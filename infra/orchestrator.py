@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ _TIMEOUT_SECONDS = 5.0
 _POLL_SECONDS = 0.3
 _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _TEMPLATE = "__prefect_kind"
+_MOST_BYTES = 500_000
+"""Prefect takes 512 KiB of parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,8 @@ class Orchestrator:
         RefusedRequestError
             If the flow does not take such parameters.
         """
+        _require_plain(deployment, parameters)
         found = await self.deployment(deployment)
-        if _has_template(parameters):  # it would be filled from the server's own variables
-            raise RefusedRequestError(f"a run of {deployment}", f"{_TEMPLATE!r} is not data")
         run = await self._ask(
             "POST",
             f"/deployments/{found['id']}/create_flow_run",
@@ -186,8 +188,18 @@ class Orchestrator:
             return False
 
 
-def _has_template(value: object) -> bool:
-    """Say whether Prefect would take part of a value for something to fill in."""
-    if isinstance(value, dict):
-        return _TEMPLATE in value or any(map(_has_template, value.values()))
-    return isinstance(value, list) and any(map(_has_template, value))
+def _require_plain(deployment: str, parameters: Mapping[str, Any]) -> None:
+    """Raise `RefusedRequestError` for parameters that cannot be kept, or would be filled in."""
+    why = ""
+    try:
+        content = json.dumps(parameters, allow_nan=False, ensure_ascii=False).encode()
+        if len(content) > _MOST_BYTES:
+            why = f"its parameters are more than {_MOST_BYTES:,} bytes"
+        elif b"\\u0000" in content:
+            why = "a text holds the character 0"
+        elif _TEMPLATE.encode() in content:  # filled from the server's own variables
+            why = f"{_TEMPLATE!r} is not data"
+    except (ValueError, RecursionError) as error:  # NaN, half a character, nested without end
+        why = f"its parameters cannot be written as JSON ({error})"
+    if why:
+        raise RefusedRequestError(f"a run of {deployment}", why)

@@ -55,6 +55,7 @@ def ingest_dataset(
     name: str,
     target: str | None = None,
     *,
+    said: problem.Said = "auto",
     query: str | None = None,
     options: ReadOptions | None = None,
     description: Description | None = None,
@@ -69,7 +70,8 @@ def ingest_dataset(
     source : str
         Path or URL as `infra.sources.fetch` reads them; `query` is for databases.
     target : str, optional
-        Column to be predicted; checked here so that a hopeless one is refused early.
+        Column to be predicted; checked here so that a hopeless one is refused early. `said` is
+        what it holds where its values do not show it.
 
     Raises
     ------
@@ -88,7 +90,9 @@ def ingest_dataset(
         path = sources.fetch(source, inbox, settings, query)
         seen = _look(path, source)
         staged = beside.submit(_stage, path, folder)
-        frame, found = _read(path, source, folder, options=options, known=known, target=target)
+        frame, found = _read(
+            path, source, folder, options=options, known=known, target=target, said=said
+        )
         original, digest = staged.result()
         if _look(path, source) != seen:
             raise SourceChangedError(sources.shown(source))
@@ -123,6 +127,7 @@ def _read(
     options: ReadOptions | None,
     known: DatasetVersion | None,
     target: str | None,
+    said: problem.Said,
 ) -> tuple[Path, _Found]:
     """Write the table at `path` as Parquet and look at the target; return where, and what it is."""
     columns = Schema.from_json(known.schema).columns if known is not None else ()
@@ -137,7 +142,7 @@ def _read(
     schema = infer_file(frame, done.missing, done.formats)
     require_informative(schema, done.rows)
     if target is not None:
-        problem.identify_file(frame, schema, target)
+        problem.identify_file(frame, schema, target, said)
     return frame, _Found(done, schema)
 
 

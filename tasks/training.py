@@ -21,7 +21,7 @@ from infra.database.catalogue import Catalogue, DatasetVersion
 from infra.database.engine import open_database
 from infra.errors import PersonalDataError
 from infra.frames import read_frame
-from infra.links import FLOW_RUN_TAG
+from infra.links import FLOW_RUN_TAG, experiment_of
 from infra.provenance import ROOT, git_commit, lock_hash
 from infra.refs import DatasetRef, Name
 from infra.settings import get_settings
@@ -133,7 +133,7 @@ def fit_candidates(dataset: DatasetRef, request: TrainingRequest) -> TrainingRep
     frame = read_frame(open_store(settings.storage), version.frame_digest)
     work = _prepare(frame, Schema.from_json(version.schema), request)
     tracking = Tracking(settings.tracking)
-    experiment = request.experiment or f"{dataset.project}/{dataset.name}"
+    experiment = experiment_of(dataset, request.experiment)
     with tracking.run(experiment, f"train {dataset}", lineage) as run_id:
         telling.tell_data(
             tracking, run_id, version, work.task, rows=len(work.rows), parts=work.split["part"]
@@ -196,7 +196,7 @@ class _Work:
 
 
 def _prepare(frame: pd.DataFrame, schema: Schema, request: TrainingRequest) -> _Work:
-    goal = problem.identify(frame, request.target, request.said)
+    goal = problem.identify(frame, request.target, request.problem)
     frame = frame.dropna(subset=[request.target])
     policy = derivation.policy_for(frame, request.split)
     features = usable(schema, request.target, request.preparation, policy.hidden)

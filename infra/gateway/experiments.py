@@ -10,7 +10,6 @@ import httpx
 
 from infra.errors import ServiceUnavailableError
 from infra.links import FLOW_RUN_TAG
-from infra.refs import ModelRef
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -60,14 +59,15 @@ class Experiments:
         )
         return Training.read(runs[0]) if runs else None
 
-    async def model(self, training: Training) -> ModelRef | None:
-        """Return the version a training became; None before it did, and if it never does."""
-        query = {"filter": f"run_id = '{training.run_id}'"}
+    async def version(self, training: Training, registered_name: str) -> int | None:
+        """Return the version a training became; None before it did, and if it never does.
+
+        Copies of the version are later ones of the same run, or of other models.
+        """
+        query = {"filter": f"run_id = '{training.run_id}' and name = '{registered_name}'"}
         found = await self._ask("GET", f"{_API}/model-versions/search", params=query)
         versions = (found or {}).get("model_versions", [])
-        if not versions:
-            return None
-        return ModelRef.from_registered(versions[0]["name"], int(versions[0]["version"]))
+        return min((int(each["version"]) for each in versions), default=None)
 
     async def board(self, training: Training) -> list[dict[str, Any]] | None:
         """Return the leaderboard of a training that has ended its search, or None."""

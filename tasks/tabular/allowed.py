@@ -60,7 +60,7 @@ ALLOWED: dict[str, str] = {
 """Public name to the learner whose features it takes. Classes without
 probabilities, or that fail on indicators as they are, are not in."""
 
-_NOT_PARAMETERS = {"n_jobs", "random_state", "verbose", "callbacks", "device", "estimator"}
+NOT_PARAMETERS = {"n_jobs", "random_state", "verbose", "callbacks", "device", "estimator"}
 """Parameters that are not the request's to set: threads and seeds are the run's."""
 
 
@@ -99,7 +99,7 @@ def learner_for(spec: EstimatorSpec, kind: Kind) -> tuple[Learner, Params]:
     if spec.path not in ALLOWED:
         raise UnknownNameError("estimator", spec.path, tuple(ALLOWED))
     built = getattr(import_module(spec.path.rpartition(".")[0]), spec.class_name)
-    known = set(built().get_params()) - _NOT_PARAMETERS
+    known = set(built().get_params()) - NOT_PARAMETERS
     for name in spec.params:
         if name not in known:
             reason = f"it has no parameter {name!r}; {suggest(name, tuple(sorted(known)))}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from tasks.tabular.problem import Problem, ProblemType
+    from tasks.tabular.problem import Problem, Said
     from tasks.tabular.search import SearchPolicy, SearchResult
 
 
@@ -48,7 +48,7 @@ def learn(
     frame: pd.DataFrame,
     target: str,
     *,
-    kind: ProblemType | None = None,
+    kind: Said = "auto",
     metric: str | None = None,
     budget_seconds: float = 60.0,
     learners: Sequence[str] = (),
@@ -62,7 +62,7 @@ def learn(
     ----------
     frame : frame
         Raw columns, the target among them.
-    kind : {"classification", "regression"}, optional
+    kind : {"auto", "classification", "regression"}
         What the target holds, where its values do not show it; then classes may be as rare as
         they are.
     metric : str, optional
@@ -88,7 +88,7 @@ def learn(
         from tasks.tabular.search import search  # noqa: PLC0415
         from tasks.tabular.task import Task  # noqa: PLC0415
 
-        least = MIN_CLASS_ROWS if kind is None else 1
+        least = MIN_CLASS_ROWS if kind == "auto" else 1
         problem = identify(frame, target, kind, class_rows=least)
         frame = frame.dropna(subset=[target]).reset_index(drop=True)
         features = usable(infer(frame), target)

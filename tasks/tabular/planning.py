@@ -102,7 +102,8 @@ class Plan:
     """What weighing the candidates took, to foretell how long it takes in the end."""
     _status: dict[PreparedKey, str] = field(default_factory=dict)
     _study: Proposals | None = None
-    _asked: bool = False
+    _opened: bool = False
+    _taught: bool = False
     _exhausted: bool = False
     _round: int = 0
     _given: dict[int, float] = field(default_factory=dict)
@@ -253,6 +254,7 @@ class Plan:
 
     def close(self) -> None:
         """Leave the study in order."""
+        self._teach()
         if self._study is not None:
             with self._guarded():
                 self._study.forget()
@@ -387,19 +389,29 @@ class Plan:
     def _proposed(self) -> Trial | None:
         if len(self.trials) >= HOPELESS and not any(each.results for each in self.trials):
             return None
-        if not self._asked:
-            self._asked = True
-            with self._guarded():
-                self._study = self.proposals(self.trials)
-            for trial in self.trials:  # what was tried so far teaches it
-                if trial.results and not trial.running:
-                    self._tell(trial)
+        self.open_study()
+        if not self._taught:  # what was only screened is not looked at again
+            self._taught = True
+            self._teach()
         if not self._study:
             return None
         asked: tuple[str, Params] | None = None
         with self._guarded():
             asked = self._study.ask(len(self.trials))
         return None if asked is None else self._new(*asked, origin="optuna")
+
+    def open_study(self) -> None:
+        """Have a study to tell of trials as they end; otherwise there is one once it is asked."""
+        if not self._opened:
+            self._opened = True
+            with self._guarded():
+                self._study = self.proposals(self.trials)
+
+    def _teach(self) -> None:
+        """Tell the study of what it has not asked for, as far as it got."""
+        for trial in self.trials:
+            if trial.origin != "optuna" and trial.results and not trial.running:
+                self._tell(trial)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

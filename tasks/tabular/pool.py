@@ -24,6 +24,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import cloudpickle
+import joblib
+import psutil
 
 from tasks.tabular.search_errors import PoolError
 
@@ -221,5 +223,26 @@ def opened(threads: int) -> Iterator[Pool]:
 
 
 def cores() -> int:
-    """Return the cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the cores this process may use, by its affinity and its container's share."""
+    return int(joblib.cpu_count())
+
+
+def spare_memory(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the bytes that the machine has left, or this process's container if that is less."""
+    spare = int(psutil.virtual_memory().available)
+    for limit, used, stale in _CONTAINER:
+        try:
+            most, now = (int((groups / file).read_text()) for file in (limit, used))
+            told = (groups / used).with_name("memory.stat").read_text().split()
+        except (OSError, ValueError):  # no container, or one without a limit
+            continue
+        cached = int(told[told.index(stale) + 1]) if stale in told else 0  # given back at need
+        spare = min(spare, max(0, most - now + cached))
+    return spare
+
+
+_CONTAINER = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Limit, use and what of it is only cached, in both versions of Linux's control groups."""

@@ -23,6 +23,9 @@ Kind = Literal["binary", "multiclass", "regression"]
 
 ProblemType = Literal["classification", "regression"]
 
+Said = Literal["auto", "classification", "regression"]
+"""What somebody says that a target holds; auto: what its values look like."""
+
 MAX_CLASSES = 50
 """Whole numbers with more distinct values than this are a quantity, not classes."""
 
@@ -63,7 +66,7 @@ class Problem:
 def identify(
     frame: pd.DataFrame,
     target: str,
-    said: ProblemType | None = None,
+    said: Said = "auto",
     *,
     class_rows: int = MIN_CLASS_ROWS,
 ) -> Problem:
@@ -93,13 +96,13 @@ def identify(
         raise TargetError(target, f"{len(values)} rows have a value, {MIN_ROWS} are needed")
     if infer(values.to_frame()).columns[0].kind == "datetime":
         raise TargetError(target, "it is a date")
-    if said == "regression" or (said is None and is_quantity(values)):
+    if said == "regression" or (said == "auto" and is_quantity(values)):
         if not types.is_numeric_dtype(values.infer_objects().dtype):
             raise TargetError(target, "it holds no numbers")
         return Problem("regression", target)
     if types.is_float_dtype(values.dtype) and (values % 1 != 0).any() and len(counts) > 2:  # noqa: PLR2004 - as in `is_quantity`
         raise TargetError(target, "fractions are no classes")
-    most = MAX_CLASSES if said is None else MOST_CLASSES
+    most = MAX_CLASSES if said == "auto" else MOST_CLASSES
     if len(counts) > most:
         raise TargetError(target, f"it has {len(counts)} different values, {most} at most")
     if counts.iloc[-1] < class_rows:
@@ -111,12 +114,12 @@ def identify(
     return Problem(kind, target, tuple(sorted(counts.index.tolist())))
 
 
-def identify_file(path: Path, schema: Schema, target: str) -> Problem:
+def identify_file(path: Path, schema: Schema, target: str, said: Said = "auto") -> Problem:
     """Say what `identify` says of the table in a Parquet file, reading only two of its columns."""
     if target not in schema.names:
         raise UnknownColumnError(target, schema.names)
     others = [each.name for each in schema.features(target).columns][:1]
-    return identify(pd.read_parquet(path, columns=[*others, target]), target)
+    return identify(pd.read_parquet(path, columns=[*others, target]), target, said)
 
 
 def is_quantity(values: pd.Series[Any]) -> bool:

@@ -16,6 +16,8 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState, create_trial
 
+from tasks.tabular.learners import LEARNERS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -73,7 +75,9 @@ class Proposals:
         self._asked[number] = asked
         name = asked.suggest_categorical(self._choice, self._names.choices)
         space = self._learners[name].space
-        return name, {key: _suggest(asked, f"{name}.{key}", space[key]) for key in space}
+        return name, {
+            key: _suggest(asked, _label(name, key, space[key]), space[key]) for key in space
+        }
 
     def tell(self, trial: Trial) -> None:
         """Report how a trial ended; those that were not asked for are added."""
@@ -109,8 +113,8 @@ class Proposals:
             value = trial.params.get(key)
             inside = key in trial.params and contains(distribution, value)
             if inside:
-                params[f"{trial.learner}.{key}"] = value
-                spaces[f"{trial.learner}.{key}"] = distribution
+                label = _label(trial.learner, key, distribution)
+                params[label], spaces[label] = value, distribution
         steps = {fold: result.score for fold, result in trial.results.items()}
         self.study.add_trial(
             create_trial(
@@ -132,6 +136,12 @@ def _sampler(seed: int, *, random: bool) -> optuna.samplers.BaseSampler:
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, n_startup_trials=_STARTUP
         )
+
+
+def _label(learner: str, key: str, space: BaseDistribution) -> str:
+    """Name a parameter in a study; in another space it is another one, to which Optuna holds."""
+    usual = LEARNERS[learner].space.get(key) if learner in LEARNERS else space
+    return f"{learner}.{key}" if space == usual else f"{learner}.{key} of {space}"
 
 
 def grid(spaces: Mapping[str, Mapping[str, Sequence[Any]]]) -> Iterator[tuple[str, Params]]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from tasks.tabular.allowed import EstimatorSpec
 from tasks.tabular.learners import LearnerName, learner_name
 from tasks.tabular.metrics import MetricName, canonical
-from tasks.tabular.problem import ProblemType
+from tasks.tabular.problem import Said
 from tasks.tabular.resampling import Method
 from tasks.tabular.spaces import Spaces
 from tasks.tabular.spec import PipelineSpec
@@ -35,7 +35,7 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
     budget_seconds: float = Field(
         default=60.0, ge=1, le=86_400, title="Search budget (seconds)", description="Wall clock"
     )
-    problem: Literal["auto", "classification", "regression"] = Field(
+    problem: Said = Field(
         default="auto",
         title="Problem",
         description="Whether the target holds classes or a quantity; auto: as its values look",
@@ -155,6 +155,8 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("`spaces` belong to the strategies optuna and random")
         self._check_names("grid", self.grid)
         self._check_names("spaces", self.spaces)
+        if not all(self.spaces.values()):
+            raise ValueError("every learner of `spaces` needs parameters")
         if self.balance_always and self.balancing in ("auto", "none"):
             raise ValueError("to balance always, say how: name a method of `balancing`")
         if self.strategy == "random" and not self.trials:
@@ -169,11 +171,6 @@ class SearchRequest(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"`{field}` has a learner that `learners` has not")
         if any(not all(values.values()) for values in given.values()):
             raise ValueError(f"every parameter of `{field}` needs values")
-
-    @property
-    def said(self) -> ProblemType | None:
-        """What the target is said to hold, if anything."""
-        return None if self.problem == "auto" else self.problem
 
     def canonical_grid(self) -> dict[str, dict[str, list[Any]]]:
         """Return the grid by the learners' own names."""

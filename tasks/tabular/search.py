@@ -9,7 +9,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import psutil
 
 from tasks.tabular import portfolio
 from tasks.tabular.assembly import Assembly, Deploy
@@ -19,7 +18,7 @@ from tasks.tabular.errors import LeakageError
 from tasks.tabular.jobs import Bench, FoldJob, PrepareJob
 from tasks.tabular.leaderboard import COMPARED, rank_key
 from tasks.tabular.planning import Plan, Step
-from tasks.tabular.pool import Limits, Outcome, Pool, opened
+from tasks.tabular.pool import Limits, Outcome, Pool, opened, spare_memory
 from tasks.tabular.proposals import Proposals, grid
 from tasks.tabular.recipes import Recipe, refit
 from tasks.tabular.search_errors import NoCandidateError, UnsuitableLearnerError
@@ -181,7 +180,7 @@ class _Run:
         self._moved = method == "threshold"
         self.learners = list(learners) or portfolio.usual_learners(task.problem.kind)
         self._kept = 0.0
-        memory = int(MEMORY_SHARE * psutil.virtual_memory().available / pool.slots)
+        memory = int(MEMORY_SHARE * spare_memory() / pool.slots)
         self._memory = max(memory, 256 * 2**20)
         known = {each.name: each for each in self.learners}
         threads = max(1, task.threads // pool.slots)
@@ -197,6 +196,8 @@ class _Run:
             0.25 * (deadline - begun) if self._refits else 0.0
         )
         self.plan = self._planned(begun, work_end)
+        if policy.study is not None:  # whoever goes on with it is to know also of a run cut short
+            self.plan.open_study()
         try:
             self._work(work_end)
         finally:
@@ -308,7 +309,8 @@ class _Run:
             return None
         ranked = sorted((t for t in trials if not t.error and t.results), key=lambda t: -t.score)
         names = list(dict.fromkeys(trial.learner for trial in ranked))[:4]
-        if policy.strategy in ("random", "optuna") or not names:
+        # others know a study by all learners' names, whichever did best here
+        if policy.strategy in ("random", "optuna") or not names or policy.study is not None:
             names = [each.name for each in self.learners]
         return Proposals(
             [self.bench.learners[name] for name in names],

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BaseModel, Field, model_validator
 
+from tasks.tabular.allowed import NOT_PARAMETERS
+from tasks.tabular.errors import suggest
 from tasks.tabular.learners import make_learner
 from tasks.tabular.proposals import contains
 from tasks.tabular.search_errors import UnsuitableLearnerError
@@ -31,7 +33,7 @@ class Tunable(BaseModel, frozen=True, extra="forbid"):
     """
 
     type: Literal["int", "float", "str", "bool"]
-    default: Value = Field(default=None, description="Tried first")
+    default: Value = Field(default=None, description="What the strategy optuna tries first")
     range: tuple[Value, ...] = ()
     values: tuple[Value, ...] = ()
     log: bool = Field(default=False, description="Search orders of magnitude")
@@ -59,6 +61,8 @@ class Tunable(BaseModel, frozen=True, extra="forbid"):
             raise TypeError
         low, high = given
         if self.type == "int":
+            if any(isinstance(each, float) and not each.is_integer() for each in given):
+                raise TypeError
             return IntDistribution(low, high, log=self.log)
         return FloatDistribution(low, high, log=self.log)
 
@@ -92,9 +96,15 @@ def spaced(
 
 
 def _require(learner: Learner, space: Mapping[str, Tunable], kind: Kind) -> None:
-    for name, tunable in space.items():
-        given: dict[str, Any] = {name: (tunable.range or tunable.values or (True,))[0]}
-        try:
-            make_learner(learner, given, kind, seed=0, threads=1)
-        except TypeError as error:
-            raise UnsuitableLearnerError(learner.name, f"{name!r}: {error}") from error
+    """Raise unless the learner has the parameters: some take any, and ignore them."""
+    known = _parameters(make_learner(learner, {}, kind, seed=0, threads=1)) | set(learner.space)
+    for name in space:
+        if name not in known - NOT_PARAMETERS:
+            near = suggest(name, tuple(sorted(known - NOT_PARAMETERS)))
+            raise UnsuitableLearnerError(learner.name, f"it has no parameter {name!r}; {near}")
+
+
+def _parameters(estimator: Any) -> set[str]:
+    """Return an estimator's parameters, and those of the one it wraps."""
+    inner = getattr(estimator, "estimator", None) or getattr(estimator, "regressor", None)
+    return set(estimator.get_params(deep=False)) | (_parameters(inner) if inner else set())

@@ -188,7 +188,7 @@ def open_table(
     """
     frame = named(data)
     target = str(frame.columns[target]) if isinstance(target, int) else target
-    problem = identify(frame, target, forced)
+    problem = identify(frame, target, forced or "auto")
     asked = _alone(given)
     kind = kind_of(problem)
     read = understand("setup", asked, {}, kind=kind, target=target, sort=SORT[kind])

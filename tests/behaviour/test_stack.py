@@ -157,8 +157,8 @@ def test_an_example_is_trained_without_an_upload(rest: httpx.Client) -> None:
 
     body = rest.post("/train", json=message).json()
 
-    assert (body["model"], body["version"]) == ("iris", 1), body
-    assert body["dataset"] == {"project": "default", "name": "iris", "version": 1}
+    assert (body["model"], body["version"]) == ("examples.iris", 1), body
+    assert body["dataset"] == {"project": "examples", "name": "iris", "version": 1}
 
 
 def test_a_search_is_watched_stopped_and_taken_further(
@@ -175,6 +175,7 @@ def test_a_search_is_watched_stopped_and_taken_further(
 
     wait_until(lambda: len(board()["lines"]) > 1)  # some candidates are known while it runs
     so_far = board()
+    early = rest.post(f"/auto_ml/runs/{run}/extend", json={"budget_seconds": 8})
     stopped = rest.post(f"/auto_ml/runs/{run}/cancel")
     assert stopped.json()["state"] in {"CANCELLING", "CANCELLED"}
     wait_until(lambda: rest.get(f"/auto_ml/runs/{run}").json()["state"] == "CANCELLED", 30)
@@ -182,6 +183,7 @@ def test_a_search_is_watched_stopped_and_taken_further(
     assert running.finish(further)["type"] == "COMPLETED"
     ended = rest.get(f"/auto_ml/runs/{further}/leaderboard").json()
 
+    assert (early.status_code, "has not ended" in early.text) == (422, True)
     assert (so_far["final"], so_far["metric"], so_far["lines"][0]["rank"]) == (False, "roc_auc", 1)
     scores = [each["score"] for each in so_far["lines"] if each["score"] is not None]
     assert scores == sorted(scores, reverse=True)
@@ -198,8 +200,10 @@ def test_a_search_is_watched_stopped_and_taken_further(
         ({"target": "income", "learners": ["lightgmb"]}, "lightgmb"),
         ({"target": "income", "budget": 5}, "budget"),
         ({"target": {"__prefect_kind": "jinja", "template": "{{ 1 }}"}}, "is not data"),
+        ({"target": "a" * 600_000}, "more than 500,000 bytes"),
+        ({"target": "a\0"}, "character 0"),
     ],
-    ids=["an unknown learner", "an unknown field", "a template"],
+    ids=["an unknown learner", "an unknown field", "a template", "too much", "a zero"],
 )
 def test_an_impossible_training_is_not_begun(
     rest: httpx.Client, model: str, request_: dict[str, Any], says: str

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from infra.errors import PreparationError, RefusedRequestError
+from infra.errors import PreparationError, RefusedRequestError, ServiceUnavailableError
 from infra.gateway.dependencies import Parts, PartsDependency, refuse_other_sites
 from infra.gateway.payloads import (
     ExtensionBody,
@@ -19,13 +19,17 @@ from infra.gateway.payloads import (
     TrainingBody,
 )
 from infra.gateway.routes import datasets
-from infra.refs import DEFAULT_PROJECT, DatasetRef, normalise_name
+from infra.links import experiment_of
+from infra.refs import DEFAULT_PROJECT, DatasetRef, ModelRef, normalise_name
 
 if TYPE_CHECKING:
     from infra.gateway.experiments import Training
     from infra.orchestrator import FlowRun
 
 DEPLOYMENT = "train-model/from-dataset"
+EXAMPLES = "examples"
+"""The project of examples that are trained on without an upload."""
+
 _PREPARATION_SECONDS = 300.0
 
 router = APIRouter(tags=["training"])
@@ -63,9 +67,10 @@ async def train_one(
 ) -> TrainingBody:
     """Fit one estimator; 201 and its figures if that takes no longer than `wait_seconds`."""
     name = normalise_name(body.dataset_name)
+    project = EXAMPLES if body.use_example else DEFAULT_PROJECT
     if body.use_example:
         await _prepare_example(parts, name, body.target_column)
-    found = await asyncio.to_thread(parts.catalogue.latest, DEFAULT_PROJECT, name)
+    found = await asyncio.to_thread(parts.catalogue.latest, project, name)
     request = {
         "target": body.target_column,
         "estimator": body.model.model_dump(by_alias=True),
@@ -77,44 +82,50 @@ async def train_one(
 
 
 async def _prepare_example(parts: Parts, name: str, target: str) -> None:
-    parameters = {"source": f"example://{name}", "name": name, "target": target}
+    """Have an example in the catalogue, apart from the user's own data of that name."""
+    source = f"example://{name}"
+    parameters = {"source": source, "name": name, "target": target, "project": EXAMPLES}
     run = await parts.orchestrator.start(datasets.DEPLOYMENT, parameters)
     ended = await parts.orchestrator.wait(run, _PREPARATION_SECONDS)
-    if ended is None or not ended.completed:
-        why = "it takes too long; send this again later" if ended is None else ended.message
-        raise PreparationError(parameters["source"], why)
+    if ended is None:
+        raise ServiceUnavailableError("the preparation of data", f"{run} takes too long")
+    if not ended.completed:
+        raise PreparationError(source, ended.message)
 
 
 async def _train(
     parts: Parts, response: Response, dataset: DatasetRef, request: dict[str, Any], seconds: float
 ) -> TrainingBody:
-    """Start a training and wait for it as long as is wanted; a failed one is the request's."""
+    """Start a training and wait for it as long as is wanted; one that fails is the request's."""
     parameters = {"dataset": dataset.model_dump(), "request": request}
     run = await parts.orchestrator.start(DEPLOYMENT, parameters)
     response.headers["Location"] = f"/auto_ml/runs/{run}"
-    if seconds:
-        ended = await parts.orchestrator.wait(run, seconds)
-        if ended is not None and not ended.completed:
-            raise RefusedRequestError(f"the training {run}", ended.message)
-        response.status_code = 202 if ended is None else 201
-    return await show(run, parts)
+    try:
+        ended = await parts.orchestrator.wait(run, seconds) if seconds else None
+        body = await show(run, parts)
+    except ServiceUnavailableError as error:  # it runs all the same: who asked is not to ask again
+        return TrainingBody(run=run, state="SCHEDULED", detail=str(error), dataset=dataset)
+    if ended is not None and ended.state == "FAILED":
+        raise RefusedRequestError(f"the training {run}", ended.message)
+    if ended is not None:
+        response.status_code = 201 if ended.completed else 200
+    return body
 
 
 @router.get("/auto_ml/runs/{run}")
 async def show(run: UUID, parts: PartsDependency) -> TrainingBody:
     """Return where a training stands, and the model that came of it."""
     found = await parts.orchestrator.find(run, DEPLOYMENT)
-    training = await _training(parts, found)
-    model = None if training is None else await parts.experiments.model(training)
-    return TrainingBody(
-        run=run,
-        state=found.state,
-        detail=found.message,
-        dataset=_dataset(found),
-        mlflow_run=None if training is None else training.run_id,
-        model=None if model is None else model.registered_name,
-        version=None if model is None else model.version,
-        metrics={} if training is None else training.metrics,
+    dataset, training = _dataset(found), await _training(parts, found)
+    body = TrainingBody(run=run, state=found.state, detail=found.message, dataset=dataset)
+    if training is None:
+        return body
+    name = found.parameters["request"].get("model") or dataset.name
+    model = ModelRef(project=dataset.project, name=name, version=1).registered_name
+    version = await parts.experiments.version(training, model)
+    known = {"mlflow_run": training.run_id, "metrics": training.metrics}
+    return body.model_copy(
+        update=known if version is None else {**known, "model": model, "version": version}
     )
 
 
@@ -142,13 +153,23 @@ async def cancel(run: UUID, parts: PartsDependency) -> TrainingBody:
 async def extend(
     run: UUID, body: ExtensionBody, parts: PartsDependency, response: Response
 ) -> TrainingBody:
-    """Search on, in a run of its own, with what this one learned: ended, stopped or crashed."""
+    """Search again in a run of its own, for so long, knowing all trials of one that has ended.
+
+    Fitted models end with their run, so the portfolio comes first again; what is proposed after
+    it follows from the trials of both.
+    """
     found = await parts.orchestrator.find(run, DEPLOYMENT)
     training = await _training(parts, found)
-    if training is None or parts.platform.search.storage is None:
-        why = "it has not begun" if training is None else "no database keeps its study"
-        raise RefusedRequestError(f"an extension of {run}", why)
     request = dict(found.parameters["request"])
+    why = ""
+    if not found.ended:
+        why = "it has not ended; cancel it, or wait"
+    elif training is None or parts.platform.search.storage is None:
+        why = "no study of it was kept"
+    elif request.get("trials") or request.get("grid") or request.get("estimator"):
+        why = "it was not bound by time: the same would be fitted again"
+    if why or training is None:
+        raise RefusedRequestError(f"an extension of {run}", why)
     request["study"] = request.get("study") or f"run {training.run_id}"
     request["budget_seconds"] = body.budget_seconds
     return await _train(parts, response, _dataset(found), request, 0.0)
@@ -159,6 +180,5 @@ def _dataset(run: FlowRun) -> DatasetRef:
 
 
 async def _training(parts: Parts, run: FlowRun) -> Training | None:
-    dataset = _dataset(run)
-    experiment = run.parameters["request"].get("experiment")
-    return await parts.experiments.find(run.id, experiment or f"{dataset.project}/{dataset.name}")
+    wanted = run.parameters["request"].get("experiment", "")
+    return await parts.experiments.find(run.id, experiment_of(_dataset(run), wanted))

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tasks.tabular.pool import Limits, Outcome, Pool, opened
+from tasks.tabular.pool import Limits, Outcome, Pool, opened, spare_memory
 from tasks.tabular.search_errors import PoolError
 
 if TYPE_CHECKING:
@@ -594,3 +594,35 @@ def test_a_bench_that_cannot_be_read_is_an_error_and_no_wait(own: Pool) -> None:
 
     with pytest.raises(PoolError):
         _outcomes(own, 1)
+
+
+@pytest.mark.parametrize(
+    ("files", "spare"),
+    [
+        ({}, None),
+        ({"memory.max": "max", "memory.current": "5", "memory.stat": ""}, None),
+        (
+            {"memory.max": "9000", "memory.current": "5000", "memory.stat": "inactive_file 700"},
+            4700,
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9000",
+                "memory/memory.usage_in_bytes": "9500",
+                "memory/memory.stat": "cache 3\ntotal_inactive_file 100\n",
+            },
+            0,
+        ),
+        ({"memory.max": "9000", "memory.current": "?", "memory.stat": ""}, None),
+    ],
+)
+def test_a_container_s_limit_is_the_memory_there_is(
+    files: dict[str, str], spare: int | None, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    found = spare_memory(tmp_path)
+
+    assert found == spare if spare is not None else found > 10**8

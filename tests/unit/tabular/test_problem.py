@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tasks.tabular.errors import TargetError, UnknownColumnError
-from tasks.tabular.problem import Problem, ProblemType, identify
+from tasks.tabular.problem import Problem, Said, identify
 
 
 def table(target: object) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def test_the_kind_follows_from_the_values(target: object, kind: str) -> None:
         ([True, False] * 50, "regression", "regression"),
     ],
 )
-def test_what_is_said_decides(target: object, said: ProblemType, kind: str) -> None:
+def test_what_is_said_decides(target: object, said: Said, kind: str) -> None:
     found = identify(table(target), "target", said, class_rows=1)
 
     assert found.kind == kind
@@ -55,7 +55,7 @@ def test_what_is_said_decides(target: object, said: ProblemType, kind: str) -> N
         ([0] * 99 + [1], "classification", "class 1 has 1 rows, 5 are needed"),
     ],
 )
-def test_what_cannot_be_as_said_is_refused(target: object, said: ProblemType, says: str) -> None:
+def test_what_cannot_be_as_said_is_refused(target: object, said: Said, says: str) -> None:
     with pytest.raises(TargetError, match=says):
         identify(table(target), "target", said)
 

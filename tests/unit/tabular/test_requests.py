@@ -71,6 +71,7 @@ def test_no_text_is_anything_but_a_name_or_an_error(name: str) -> None:
             assert found == request(**json.loads(found.model_dump_json(include={field})))
 
 
+ONE = {"max_depth": {"type": "int", "range": [1, 9]}}
 LEAVES = {"type": "int", "default": 15, "range": [7, 31]}
 
 
@@ -126,10 +127,11 @@ LEAVES = {"type": "int", "default": 15, "range": [7, 31]}
         ),
         ({"estimator": TREE, "strategy": "random", "trials": 5}, "estimator"),
         ({"spaces": {"lightgbm": {"num_leaves": LEAVES}}}, "optuna and random"),
+        ({"strategy": "optuna", "spaces": {"lightgbm": {}}}, "needs parameters"),
         ({"strategy": "optuna", "spaces": {"lightgmb": {"num_leaves": LEAVES}}}, "lightgbm"),
         ({"strategy": "optuna", "spaces": {"lightgbm": {"num_leaves": {"type": "int"}}}}, "lowest"),
         (
-            {"strategy": "optuna", "spaces": {"rf": {}, "random_forest": {}}},
+            {"strategy": "optuna", "spaces": {"rf": ONE, "random_forest": ONE}},
             "twice, by two of its names",
         ),
         ({"learner": ["lightgbm"]}, "learner"),

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import ValidationError
 
-from tasks.tabular.learners import make_learner, select
+from tasks.tabular.learners import LEARNERS, make_learner, select
+from tasks.tabular.proposals import Proposals
 from tasks.tabular.search_errors import UnsuitableLearnerError
 from tasks.tabular.spaces import Tunable, spaced
+
+if TYPE_CHECKING:
+    from tasks.tabular.problem import Kind
+    from tasks.tabular.zoo.entry import Learner
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,7 @@ def test_a_hyperparameter_of_btb_is_a_distribution_of_optuna(given: Any, space: 
     [
         ({"type": "int"}, "lowest and a highest"),
         ({"type": "int", "range": [1]}, "lowest and a highest"),
+        ({"type": "int", "range": [0.1, 0.9]}, "lowest and a highest"),
         ({"type": "int", "range": ["a", "b"]}, "lowest and a highest"),
         ({"type": "int", "range": [9, 1]}, "low"),
         ({"type": "float", "range": [0, 1], "log": True}, "low"),
@@ -62,8 +69,31 @@ def test_learners_are_searched_in_the_given_space_and_start_from_its_defaults() 
     assert built.get_params()["num_leaves"] == 15
 
 
-def test_a_parameter_the_learner_does_not_know_is_refused() -> None:
+@pytest.mark.parametrize("learner", ["random_forest", "lightgbm", "xgboost", "catboost", "svm"])
+@pytest.mark.parametrize("name", ["colour", "random_state", "n_jobs"])
+def test_what_is_no_parameter_of_the_learner_is_refused(learner: str, name: str) -> None:
     colour = Tunable.model_validate({"type": "str", "values": ["red"]})
 
-    with pytest.raises(UnsuitableLearnerError, match="colour"):
-        spaced(select(("rf",)), {"random_forest": {"colour": colour}}, "binary")
+    with pytest.raises(UnsuitableLearnerError, match=f"no parameter '{name}'"):
+        spaced(select((learner,)), {learner: {name: colour}}, "binary")
+
+
+@pytest.mark.parametrize("learner", LEARNERS.values(), ids=lambda each: each.name)
+def test_every_learner_may_be_searched_where_it_usually_is(learner: Learner) -> None:
+    kind: Kind = "binary" if learner.classifier is not None else "regression"
+    truth = Tunable.model_validate({"type": "bool"})
+
+    (found,), _ = spaced([learner], {learner.name: dict.fromkeys(learner.space, truth)}, kind)
+
+    assert set(found.space) == set(learner.space)
+
+
+def test_a_study_keeps_a_space_of_ones_own_apart() -> None:
+    """Optuna holds a parameter to the space it first had."""
+    study = optuna.create_study(direction="maximize")
+    depth = Tunable.model_validate({"type": "str", "values": ["1", "2"]})
+    (other,), _ = spaced(select(("dt",)), {"decision_tree": {"max_depth": depth}}, "binary")
+
+    for number, learner in enumerate([*select(("dt",)), other, *select(("dt",))]):
+        _, params = Proposals([learner], seed=0, study=study).ask(number)
+        assert "max_depth" in params
