@@ -105,9 +105,21 @@ def test_a_started_run_is_named_though_mlflow_is_away(client: TestClient, prefec
         '{"target": ' + "[" * 150 + "]" * 150 + "}",
         '{"target": ' + "[" * 20_000 + "]" * 20_000 + "}",
         '{"target": {"__prefect_kind": "json", "value": "1"}}',
+        '{"target": "a\\u0000"}',
+        '{"target": "' + "a" * 600_000 + '"}',
         '["income"]',
     ],
-    ids=["NaN", "infinite", "half a character", "nested", "nested without end", "template", "list"],
+    ids=[
+        "NaN",
+        "infinite",
+        "half a character",
+        "nested",
+        "nested without end",
+        "template",
+        "a zero",
+        "too much",
+        "list",
+    ],
 )
 def test_no_request_is_the_gateways_fault(
     client: TestClient, prefect: Prefect, request_: str
