@@ -16,7 +16,7 @@ from tasks.tabular.experiments import Experiment
 from tasks.tabular.features import Family, prepare, usable
 from tasks.tabular.learners import LEARNERS
 from tasks.tabular.messages import read_message
-from tasks.tabular.problem import Problem
+from tasks.tabular.problem import Problem, ProblemType
 from tasks.tabular.pycaret import (
     IDENTIFIERS,
     OWN,
@@ -27,7 +27,7 @@ from tasks.tabular.pycaret import (
     metric_of,
     translate,
 )
-from tasks.tabular.pycaret_parameters import COMPARE, SETUP, ProblemType
+from tasks.tabular.pycaret_parameters import COMPARE, SETUP
 from tasks.tabular.resampling import Method
 from tasks.tabular.schema import conform, infer
 from tasks.tabular.splitting import SplitPolicy
