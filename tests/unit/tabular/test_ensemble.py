@@ -97,11 +97,10 @@ def test_weights_sum_to_one(kind: str) -> None:
     _, found = searched(kind)
 
     assert sum(found.weights.values()) == pytest.approx(1)
-    assert sum(each.weight for each in found.members) == pytest.approx(1)
     for line in found.ensembles:
         assert sum(line.weights.values()) == pytest.approx(1)
-    if found.members:
-        assert sum(found.model[-1].candidates.values()) == pytest.approx(1)
+    assert sum(each.weight for each in found.model[-1].members_) == pytest.approx(1)
+    assert sum(found.model[-1].candidates.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
