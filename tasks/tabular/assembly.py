@@ -17,10 +17,10 @@ from tasks.tabular.fitting import FittedModel, threshold_of
 from tasks.tabular.jobs import PreparedKey
 from tasks.tabular.leaderboard import EnsembleLine
 from tasks.tabular.metrics import METRICS, evaluate
-from tasks.tabular.planning import Plan, Step, blend, on_folds
+from tasks.tabular.planning import Plan, Step
 from tasks.tabular.recipes import Part, Recipe, ensemble, read, refit
 from tasks.tabular.search_errors import NoCandidateError
-from tasks.tabular.selection import equal, mixed
+from tasks.tabular.selection import blend, equal, mixed, on_folds
 from tasks.tabular.stacking import CELLS, ROWS, crossed_scores, fit_stacker
 from tasks.tabular.thresholds import best_threshold
 

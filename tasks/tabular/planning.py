@@ -15,16 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tasks.tabular.jobs import FoldJob, Job, PreparedKey, PrepareJob
-from tasks.tabular.selection import equal, greedy
+from tasks.tabular.selection import blend
 from tasks.tabular.task import Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from numpy.typing import NDArray
 
     from tasks.tabular.proposals import Proposals
     from tasks.tabular.resampling import Balancing
@@ -433,22 +429,3 @@ class Plan:
         trial = Trial(len(self.trials), learner, params, origin, self.balancing)
         self.trials.append(trial)
         return trial
-
-
-def on_folds(
-    task: Task, trial: Trial, folds: range
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the validated rows of some folds, by position, and the trial's scores of them."""
-    rows = np.concatenate([task.folds[fold][1] for fold in folds])
-    scores = np.concatenate([trial.results[fold].scores for fold in folds])
-    return rows, scores
-
-
-def blend(task: Task, trials: list[Trial], folds: range) -> dict[int, float]:
-    """Return the weights of the best ensemble of trials that have all these folds."""
-    if len(trials) == 1:
-        return equal([trials[0].number])
-    given = {each.number: on_folds(task, each, folds) for each in trials}
-    rows = next(iter(given.values()))[0]
-    scores = {number: found for number, (_, found) in given.items()}
-    return greedy(task.metric, task.codes[rows], scores, seed=task.seed).weights

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.tabular.metrics import Metric
+    from tasks.tabular.task import Task, Trial
 
 ROUNDS = 40
 """Steps of the greedy selection; a candidate's weight is its share of them."""
@@ -158,3 +159,22 @@ def _sampled(rows: int, most: int, rng: np.random.Generator) -> NDArray[np.intp]
     if rows <= most:
         return np.arange(rows)
     return np.sort(rng.choice(rows, most, replace=False))
+
+
+def on_folds(
+    task: Task, trial: Trial, folds: range
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the validated rows of some folds, by position, and the trial's scores of them."""
+    rows = np.concatenate([task.folds[fold][1] for fold in folds])
+    scores = np.concatenate([trial.results[fold].scores for fold in folds])
+    return rows, scores
+
+
+def blend(task: Task, trials: list[Trial], folds: range) -> dict[int, float]:
+    """Return the weights of the best ensemble of trials that have all these folds."""
+    if len(trials) == 1:
+        return equal([trials[0].number])
+    given = {each.number: on_folds(task, each, folds) for each in trials}
+    rows = next(iter(given.values()))[0]
+    scores = {number: found for number, (_, found) in given.items()}
+    return greedy(task.metric, task.codes[rows], scores, seed=task.seed).weights
