@@ -106,5 +106,6 @@ def _require(learner: Learner, space: Mapping[str, Tunable], kind: Kind) -> None
 
 def _parameters(estimator: Any) -> set[str]:
     """Return an estimator's parameters, and those of the one it wraps."""
-    inner = getattr(estimator, "estimator", None) or getattr(estimator, "regressor", None)
-    return set(estimator.get_params(deep=False)) | (_parameters(inner) if inner else set())
+    own = set(estimator.get_params(deep=False))
+    inner = getattr(estimator, "estimator", getattr(estimator, "regressor", None))
+    return own if inner is None else own | _parameters(inner)  # an unfitted forest has no truth

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -22,6 +21,7 @@ from infra.storage import open_store
 from tasks import ingestion
 from tasks.ingestion import Description
 from tasks.tabular.errors import TabularError
+from tests.services.neighbours import JsonHandler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +40,7 @@ class Prefect(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.parameters: dict[str, Any] = {}
         self.state = {"type": "COMPLETED", "name": "Completed", "message": None}
+        self.forgets = False
 
     def start_run(self, parameters: dict[str, Any]) -> None:
         self.parameters = parameters
@@ -52,42 +53,33 @@ class Prefect(ThreadingHTTPServer):
             self.state = {"type": "FAILED", "name": "Failed", "message": str(error)}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: Prefect
 
-    def do_GET(self) -> None:
-        self._answer({"id": "d", "state": self.server.state})
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        if self.server.forgets and "/flow_runs/" in self.path:
+            self.answer({"detail": "Flow run not found"}, 404)
+        else:
+            self.answer({"id": "d", "state": self.server.state})
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        body = self.body()
         if self.path.endswith("create_flow_run"):
             self.server.start_run(body["parameters"])
-        self._answer({"id": "00000000-0000-4000-8000-000000000001"})
-
-    def _answer(self, content: object) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
+        self.answer({"id": "00000000-0000-4000-8000-000000000001"})
 
 
 @pytest.fixture
 def prefect(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prefect]:
     server = Prefect()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MILLRACE_ORCHESTRATOR__URL", f"http://127.0.0.1:{server.server_port}/api")
     monkeypatch.setenv("MILLRACE_GATEWAY__TOKEN", "platform-token")
     monkeypatch.setenv("MILLRACE_GATEWAY__BODY_LIMIT_BYTES", "1000")
     monkeypatch.setenv("MILLRACE_GATEWAY__UPLOAD_LIMIT_BYTES", "100000")
     monkeypatch.setattr(ingestion, "_tell", lambda _version: None)  # outside a run, nobody to tell
     get_settings.cache_clear()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture
@@ -135,6 +127,15 @@ def test_what_is_uploaded_is_told_to_the_flow_and_forgotten(
     assert asked["description"] == {"owner": "ann", "description": ""}
     assert unquote(urlsplit(asked["source"]).path) == "/a b.csv"
     with TestClient(create_app(get_settings())):  # a moment in which the run is seen to end
+        pass
+    assert list(open_store(get_settings().storage).keys("uploads/")) == []
+
+
+def test_an_upload_whose_run_was_deleted_is_forgotten(client: TestClient, prefect: Prefect) -> None:
+    prefect.forgets = True
+
+    assert upload(client).status_code == 404
+    with TestClient(create_app(get_settings())):  # a moment, as above
         pass
     assert list(open_store(get_settings().storage).keys("uploads/")) == []
 

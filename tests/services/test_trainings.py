@@ -3,9 +3,7 @@ real ones."""
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +13,7 @@ from infra.database.catalogue import Catalogue, DatasetEntry
 from infra.database.engine import open_database
 from infra.gateway.app import create_app
 from infra.settings import Settings, get_settings
+from tests.services.neighbours import JsonHandler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,48 +31,36 @@ class Prefect(ThreadingHTTPServer):
         self.started: list[dict[str, Any]] = []
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(JsonHandler):
     server: Prefect
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server's name
         if self.path.endswith(f"/flow_runs/{RUN}"):
             parameters = self.server.started[-1] if self.server.started else {}
             run = {"id": RUN, "deployment_id": DEPLOYMENT, "parameters": parameters}
-            self._answer({**run, "state": self.server.state})
+            self.answer({**run, "state": self.server.state})
         elif "/flow_runs/" in self.path:
-            self._answer({"detail": "Flow run not found"}, 404)
+            self.answer({"detail": "Flow run not found"}, 404)
         else:
-            self._answer({"id": DEPLOYMENT})
+            self.answer({"id": DEPLOYMENT})
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+    def do_POST(self) -> None:  # noqa: N802 - http.server's name
+        body = self.body()
         if self.path.endswith("create_flow_run"):
             self.server.started.append(body["parameters"])
-        self._answer({"id": RUN})
-
-    def _answer(self, content: object, status: int = 200) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_arguments: object) -> None:
-        pass
+        self.answer({"id": RUN})
 
 
 @pytest.fixture
 def prefect(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prefect]:
     server = Prefect()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("MILLRACE_ORCHESTRATOR__URL", f"http://127.0.0.1:{server.server_port}/api")
     get_settings.cache_clear()
     catalogue = Catalogue(open_database(get_settings().database))
     version = catalogue.add("default", "adult", DatasetEntry("a.csv", "s", "f", {"columns": []}))
     catalogue.mark(version.ref, "validated")
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture

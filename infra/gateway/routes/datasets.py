@@ -22,6 +22,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
 from infra.errors import (
     ArtifactNotFoundError,
+    FlowRunNotFoundError,
     PlatformError,
     PreparationError,
     ServiceUnavailableError,
@@ -145,6 +146,8 @@ async def _clean(parts: Parts, store: ArtifactStore, run: UUID, identity: str) -
             ended = await parts.orchestrator.wait(run, _ABANDONED_SECONDS)
         except ServiceUnavailableError:
             await asyncio.sleep(_RETRY_SECONDS)
+        except FlowRunNotFoundError:  # somebody has deleted it
+            break
     with suppress(ArtifactNotFoundError):
         await asyncio.to_thread(store.remove, f"uploads/{identity}")
 
