@@ -1,82 +1,48 @@
 """Serve one registered tabular model. Nothing of the platform is imported: a Bento ships alone.
 
-Beside this file lie, in the Bento: `model/`, the MLflow model with its own code, and
-`manifest.json`, which names the model and holds its contract.
+Beside this file lie, in the Bento: `manifest.json`, which names the model and holds its contract,
+`plan.pickle` or `model/` with the model, and `model/code`, the library it was made with.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from http import HTTPStatus
+import os
 from pathlib import Path
-from typing import Annotated, Any
-from uuid import uuid4
 
 import bentoml
-import cloudpickle
-import numpy as np
-from bentoml.exceptions import BentoMLException
-from payloads import JsonValue, Prediction, PredictionResponse, RowError, decide, read_rows
-from pydantic import Field
+from endpoint import Endpoint
+from journal import Journal
+from predictor import read_manifest
 
-HERE = Path(__file__).parent
-MANIFEST: dict[str, Any] = json.loads((HERE / "manifest.json").read_text())
-EXAMPLE: list[dict[str, JsonValue]] = MANIFEST["sample"][:2]
+MANIFEST = read_manifest()
+_LOG = os.environ.get("PREDICTION_LOG")
 
-
-class UnprocessableRowError(BentoMLException):
-    """A row cannot be scored: the client's mistake, told as such."""
-
-    error_code = HTTPStatus.UNPROCESSABLE_ENTITY
+ENDPOINT = Endpoint(
+    MANIFEST,
+    journal=Journal(Path(_LOG) / MANIFEST["model"]) if _LOG else None,
+    threads=int(os.environ.get("PREDICTION_THREADS", "1")),
+)
 
 
-@bentoml.service(name="tabular", traffic={"timeout": 30})  # seconds
+@bentoml.service(
+    name="tabular",
+    traffic={"timeout": 30},  # seconds
+    metrics={"enabled": False},  # the endpoint counts for itself
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(ENDPOINT, path="/")
 class TabularModel:
     """Score rows with the model this Bento was built for.
 
     The model is the whole fitted pipeline, raw columns in, scores out: this service never
-    repeats a preprocessing step.
+    repeats a preprocessing step. `serve.py` puts the endpoint in front of this service;
+    `bentoml serve` runs it inside.
     """
 
     def __init__(self) -> None:
-        sys.path.insert(0, str(HERE / "model" / "code"))
-        with (HERE / "model" / "model.pkl").open("rb") as stream:
-            self._model = cloudpickle.load(stream)
-        self._columns = MANIFEST["schema"]["columns"]
-        self._classes = MANIFEST["problem"]["classes"]
-        self._threshold = float(MANIFEST.get("threshold", 0.5))
-        self.predict(rows=EXAMPLE)  # warm: the first caller does not wait for lazy imports
+        ENDPOINT.load()
 
-    @bentoml.api(route="/predict")
-    def predict(
-        self,
-        rows: Annotated[
-            list[dict[str, JsonValue]],
-            Field(description="Column names to values, one object per row", examples=[EXAMPLE]),
-        ],
-    ) -> PredictionResponse:
-        """Predict the target of every row."""
-        try:
-            frame = read_rows(rows, self._columns)
-        except RowError as error:
-            raise UnprocessableRowError(str(error)) from error
-        return PredictionResponse(
-            model=MANIFEST["model"],
-            version=MANIFEST["version"],
-            prediction_id=uuid4().hex,
-            predictions=self._predictions(frame),
-        )
-
-    def _predictions(self, frame: Any) -> list[Prediction]:
-        if not self._classes:
-            return [Prediction(prediction=float(value)) for value in self._model.predict(frame)]
-        scores = np.asarray(self._model.predict_proba(frame), dtype=float)
-        names = [str(label) for label in self._classes]
-        return [
-            Prediction(
-                prediction=self._classes[decide(row, self._threshold)],
-                probabilities=dict(zip(names, row.tolist(), strict=True)),
-            )
-            for row in scores
-        ]
+    @bentoml.on_shutdown
+    def close(self) -> None:
+        """Let the prediction log go."""
+        ENDPOINT.close()

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 PRODUCTION = "production"
 """The alias that releases: whoever sets it changes what is served."""
 
+PLAN_FILE, PLAN_ABOUT = "plan.pickle", "plan.json"
+"""The compiled plan, and what was proven of it and which packages it needs."""
+
+_PLAN = "plan"
 _EVIDENCE = "evidence/evidence.json"
 _SPLIT = "evidence/split.parquet"
 
@@ -150,12 +154,17 @@ class Tracking:
         with _errors(f"run {run_id}"):
             self._client.log_inputs(run_id, [DatasetInput(data, tags)])
 
-    def log_image(self, run_id: str, content: bytes, path: str) -> None:
-        """Keep a picture with the run."""
+    def log_bytes(self, run_id: str, content: bytes, path: str) -> None:
+        """Keep a file with the run."""
         with _errors(f"run {run_id}"), TemporaryDirectory() as folder:
             file = Path(folder) / Path(path).name
             file.write_bytes(content)
             self._client.log_artifact(run_id, str(file), str(Path(path).parent))
+
+    def tag_run(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run; those that begin with `millrace.` go on to its versions."""
+        with _errors(f"run {run_id}"):
+            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
         """Log parameters of a run."""
@@ -247,6 +256,23 @@ class Tracking:
     def split(self, run_id: str) -> pd.DataFrame:
         """Return the hashes of a run's training and holdout rows."""
         return pd.read_parquet(self._artifact(run_id, _SPLIT))
+
+    def log_plan(self, run_id: str, content: bytes | None, about: Mapping[str, Any]) -> None:
+        """Keep a compiled plan with the run, and what is to be said of it or of its absence."""
+        self.log_text(run_id, json.dumps(about, indent=1), f"{_PLAN}/{PLAN_ABOUT}")
+        if content is not None:
+            self.log_bytes(run_id, content, f"{_PLAN}/{PLAN_FILE}")
+
+    def plan(self, run_id: str, folder: Path) -> Path | None:
+        """Download what `log_plan` kept into `folder`; None for runs of before there were plans."""
+        with _errors(f"run {run_id}"):
+            if not self._client.list_artifacts(run_id, _PLAN):
+                return None
+            return Path(
+                mlflow.artifacts.download_artifacts(
+                    run_id=run_id, artifact_path=_PLAN, dst_path=str(folder)
+                )
+            )
 
     def load_model(self, uri: str) -> Pipeline:
         """Load a logged model back."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from infra.errors import ReproductionError
 from infra.refs import ModelRef
 from infra.settings import get_settings
-from infra.tracking import Tracking
+from infra.tracking import PLAN_FILE, Tracking
 from tasks.retries import if_transient
+from tasks.tabular.compiled import plan_difference
 from tasks.tabular.evidence import TOLERANCE, Evidence, largest_difference
 
 
@@ -22,8 +26,8 @@ from tasks.tabular.evidence import TOLERANCE, Evidence, largest_difference
 def register_model(run_id: str, model_uri: str, project: str, name: str) -> ModelRef:
     """Make the model that a run logged the next version of `project`'s model `name`.
 
-    The stored model is loaded back first and must repeat its recorded scores. Registering
-    the same run again gives the version it has.
+    The stored model and its plan are loaded back first and must repeat the recorded scores.
+    Registering the same run again gives the version it has.
 
     Raises
     ------
@@ -32,7 +36,12 @@ def register_model(run_id: str, model_uri: str, project: str, name: str) -> Mode
     """
     tracking = Tracking(get_settings().tracking)
     content = tracking.evidence(run_id)
-    difference = largest_difference(tracking.load_model(model_uri), Evidence.from_json(content))
+    evidence = Evidence.from_json(content)
+    difference = largest_difference(tracking.load_model(model_uri), evidence)
+    with TemporaryDirectory() as folder:
+        plan = tracking.plan(run_id, Path(folder))
+        if plan is not None and (plan / PLAN_FILE).is_file():  # what will be served
+            difference = max(difference, plan_difference((plan / PLAN_FILE).read_bytes(), evidence))
     if not difference <= TOLERANCE:
         raise ReproductionError(model_uri, difference, TOLERANCE)
     registered_name = ModelRef(project=project, name=name, version=1).registered_name

@@ -73,29 +73,36 @@ def build_bento(model: ModelRef) -> Path:
     settings = get_settings()
     tracking = Tracking(settings.tracking)
     run_id = tracking.run_of(model)
-    evidence = tracking.evidence(run_id)
-    manifest = {
-        "model": model.registered_name,
-        "version": model.version,
-        "run_id": run_id,
-        "schema": evidence["schema"],
-        "problem": evidence["problem"],
-        "threshold": evidence.get("threshold", 0.5),
-        "sample": evidence["sample"][:2],
-    }
+    name = model.registered_name
     with TemporaryDirectory() as folder:
-        files = tracking.download(model, Path(folder))
+        ingredients = bentos.Ingredients(
+            tracking.download(model, Path(folder) / "model"),
+            tracking.plan(run_id, Path(folder)),
+            _manifest(model, run_id, tracking.evidence(run_id)),
+            {"model": name, "version": str(model.version), "run": run_id},
+        )
         bento = bentos.build(
-            files,
-            manifest,
-            (files / "requirements.txt").read_text().splitlines(),
-            name=model.registered_name.replace(".", "_"),
+            ingredients,
+            name=name.replace(".", "_"),
             version=f"v{model.version}-{run_id[:8]}",
-            labels={"model": model.registered_name, "version": str(model.version), "run": run_id},
             home=settings.serving.home,
         )
     get_run_logger().info("Bento %s", bento)
     return bento
+
+
+def _manifest(model: ModelRef, run_id: str, evidence: dict[str, Any]) -> dict[str, Any]:
+    """Return what a Bento says it was built for."""
+    kept = ("schema", "problem", "dataset", "metric")
+    return {
+        "model": model.registered_name,
+        "version": model.version,
+        "run_id": run_id,
+        "title": str(evidence.get("learner", "")).replace("_", " ").title(),
+        "threshold": evidence.get("threshold", 0.5),
+        "sample": evidence["sample"][:2],
+        **{key: evidence[key] for key in kept if key in evidence},
+    }
 
 
 @task(cache_policy=NO_CACHE)
@@ -107,7 +114,9 @@ def launch_server(model: ModelRef, bento: Path) -> Route:
     active = get_transaction()
     if active is not None:  # always: a task runs in a transaction of its own
         active.set("program", program)
-    log = open_servers(serving).start(program, bentos.serve_command(bento, port))
+    log = open_servers(serving).start(
+        program, bentos.serve_command(bento, port, log=serving.home / "predictions")
+    )
     get_run_logger().info("%s on port %d, log %s", program, port, log)
     return Route(model.registered_name, model.version, f"http://{LOOPBACK}:{port}", program)
 

@@ -19,7 +19,13 @@ from infra.refs import DatasetRef
 from infra.tracking import Tracking
 from tasks.tabular import balancing, leaderboard, search
 from tasks.tabular.canvas import Plot
+from tasks.tabular.compiled import Compilation
+from tasks.tabular.packing import pinned
+from tasks.tabular.plans.plan import dump_plan
 from tasks.tabular.task import Candidate, Task
+
+SERVING_TAG = "millrace.serving"
+"""Says on a run and its versions whether a compiled plan serves, or why not."""
 
 
 def tell_data(
@@ -84,10 +90,26 @@ def tell_search(
         _tell_balancing(found.balancing)
 
 
+def tell_plan(tracking: Tracking, run_id: str, compiled: Compilation) -> None:
+    """Keep the plan that serves the model, or why the model is served as it is."""
+    plan, proof = compiled.plan, compiled.proof
+    tracking.log_plan(
+        run_id,
+        dump_plan(plan) if plan is not None else None,
+        {
+            "serving": str(compiled),
+            "requirements": pinned(plan.needs) if plan is not None else [],
+            "proof": proof.to_json() if proof is not None else None,
+        },
+    )
+    tracking.tag_run(run_id, {SERVING_TAG: str(compiled)})
+    get_run_logger().info("served %s", compiled)
+
+
 def draw(tracking: Tracking, run_id: str, dataset: DatasetRef, plots: dict[str, Plot]) -> None:
     """Keep the plots with the run, and show them on the Prefect run."""
     for name, plot in plots.items():
-        tracking.log_image(run_id, plot.png, f"plots/{name}.png")
+        tracking.log_bytes(run_id, plot.png, f"plots/{name}.png")
         tracking.log_text(run_id, json.dumps(plot.data), f"plots/{name}.json")
     create_markdown_artifact(
         key=f"plots-{dataset.project}-{dataset.name}".replace("_", "-"),

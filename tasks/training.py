@@ -45,6 +45,7 @@ from tasks.tabular import (
     splitting,
 )
 from tasks.tabular.allowed import learner_for
+from tasks.tabular.compiled import compile_proven
 from tasks.tabular.errors import ResamplingError
 from tasks.tabular.evidence import SAMPLE_ROWS, Evidence, json_rows
 from tasks.tabular.features import carried, usable
@@ -334,10 +335,14 @@ def _keep(
             fitted.pipeline,
             example=work.holdout.iloc[sample],
             outputs=served,
-            requirements=packing.requirements(ROOT / "bento" / "requirements.txt", fitted.pipeline),
+            requirements=packing.requirements(fitted.pipeline),
             code=code,
             probabilities=task_.problem.kind != "regression",
         )
+    compiled = compile_proven(
+        fitted.pipeline, task_.schema, task_.problem, work.holdout, seed=task_.seed
+    )
+    telling.tell_plan(tracking, run_id, compiled)
     telling.show(dataset, board, holdout_score)
     return TrainingReport(dataset, run_id, uri, task_.metric.name, holdout_score, board)
 

@@ -1,4 +1,4 @@
-"""The platform's own tables: catalogue, routes and the ledger of promotions and releases."""
+"""The platform's own tables: catalogue, routes, ledger and the index of predictions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -135,4 +136,27 @@ routes = Table(
     Column("url", Text, nullable=False),
     Column("program", String(300), nullable=False),
     Column("switched_at", Instant, nullable=False),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("time", Instant, nullable=False),
+    Column("model", String(201), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("latency_seconds", Float, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("archive", Text, nullable=False),  # key of the Parquet file that holds the rest
+    Index("ix_predictions_model_time", "model", "time"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("prediction_id", String(64), primary_key=True),  # of a prediction still to be archived
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("label", Text, nullable=False),  # JSON
+    Column("labelled_at", Instant, nullable=False),
 )

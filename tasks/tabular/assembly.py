@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from tasks.tabular.calibration import Isotonic, choose_calibration
+from tasks.tabular.calibration import choose_calibration
+from tasks.tabular.calibrations import Isotonic
 from tasks.tabular.ensemble import Member
 from tasks.tabular.errors import ResamplingError
 from tasks.tabular.fitting import FittedModel, threshold_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tasks.tabular.calibration import Calibration
+    from tasks.tabular.calibrations import Calibration
     from tasks.tabular.features import Family
     from tasks.tabular.jobs import Bench
     from tasks.tabular.pool import Outcome

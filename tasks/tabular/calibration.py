@@ -6,13 +6,22 @@ threshold afterwards, on calibrated probabilities: a calibration moves what a ha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_softmax
 from sklearn.isotonic import IsotonicRegression
+
+from tasks.tabular.calibrations import (
+    SMALLEST,
+    Calibration,
+    Isotonic,
+    Sigmoid,
+    Temperature,
+)
+from tasks.tabular.calibrations import logs as logs_of
+from tasks.tabular.calibrations import odds as odds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,64 +39,8 @@ MIN_ISOTONIC_ROWS = 1_000
 NOISE = 2.0
 """Standard errors of the mean gain in log loss that a calibration has to gain at least."""
 
-_SMALLEST = 1e-15
 _FITTED_CELLS = 500_000
 """Probabilities that are fitted on, at most; more add time, not precision."""
-
-
-class Calibration(Protocol):
-    """A map from probabilities to better ones, shape (n_rows, n_classes); rows sum to one."""
-
-    def apply(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-        """Return calibrated probabilities; rows of NaN stay so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Temperature:
-    """Log probabilities divided by `value`: above one is less sure [1]_.
-
-    The order of a row's classes stays, and of two classes that of the rows too.
-
-    References
-    ----------
-    .. [1] Guo et al. (2017), "On calibration of modern neural networks", ICML.
-    """
-
-    value: float
-
-    def apply(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-        """Return calibrated probabilities; rows of NaN stay so."""
-        return np.asarray(softmax(_logs(probabilities) / self.value, axis=1), dtype=np.float64)
-
-
-@dataclass(frozen=True, slots=True)
-class Sigmoid:
-    """Of two classes, the log odds times `slope` (above zero) plus `intercept` (Platt 1999).
-
-    The order of the rows stays; which class a half means does not.
-    """
-
-    slope: float
-    intercept: float
-
-    def apply(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-        """Return calibrated probabilities; rows of NaN stay so."""
-        return _both(expit(self.slope * _odds(probabilities) + self.intercept))
-
-
-@dataclass(frozen=True, slots=True)
-class Isotonic:
-    """Of two classes, the rising line through `points`; rows between two steps tie.
-
-    Equal steps lose the order of rows, and with it some of the area under the ROC curve.
-    """
-
-    points: tuple[tuple[float, float], ...]
-
-    def apply(self, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-        """Return calibrated probabilities; rows of NaN stay so."""
-        given, meant = np.asarray(self.points).T
-        return _both(np.interp(probabilities[:, 1], given, meant))
 
 
 def fit_temperature(y: NDArray[Any], probabilities: NDArray[Any]) -> Temperature:
@@ -101,7 +54,7 @@ def fit_temperature(y: NDArray[Any], probabilities: NDArray[Any]) -> Temperature
         Of the same rows.
     """
     y, probabilities = _some(y, probabilities)
-    logs, rows = _logs(probabilities), np.arange(len(y))
+    logs, rows = logs_of(probabilities), np.arange(len(y))
 
     def loss(log_value: float) -> float:
         return -float(log_softmax(logs / np.exp(log_value), axis=1)[rows, y].mean())
@@ -113,7 +66,7 @@ def fit_temperature(y: NDArray[Any], probabilities: NDArray[Any]) -> Temperature
 def fit_sigmoid(y: NDArray[Any], probabilities: NDArray[Any]) -> Sigmoid:
     """Fit slope and intercept to two classes, whose shares are smoothed as Platt has it."""
     y, probabilities = _some(y, probabilities)
-    odds = _odds(probabilities)
+    odds = odds_of(probabilities)
     yes = int(y.sum())
     aims = np.where(y == 1, (yes + 1) / (yes + 2), 1 / (len(y) - yes + 2))
 
@@ -220,23 +173,8 @@ def confidence(
 def _losses(y: NDArray[np.intp], probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """Log loss of each row, in nats."""
     own = probabilities[np.arange(len(y)), y]
-    losses: NDArray[np.float64] = -np.log(np.clip(own, _SMALLEST, 1))
+    losses: NDArray[np.float64] = -np.log(np.clip(own, SMALLEST, 1))
     return losses
-
-
-def _logs(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    logs: NDArray[np.float64] = np.log(np.clip(probabilities, _SMALLEST, 1))
-    return logs
-
-
-def _odds(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    """Log odds of the second of two classes."""
-    logs = _logs(probabilities)
-    return logs[:, 1] - logs[:, 0]
-
-
-def _both(second: NDArray[Any]) -> NDArray[np.float64]:
-    return np.column_stack([1 - second, second]).astype(np.float64)
 
 
 def _folds(y: NDArray[np.intp], seed: int) -> NDArray[np.intp]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tasks.tabular.calibration import Calibration
+    from tasks.tabular.calibrations import Calibration
     from tasks.tabular.problem import Problem
     from tasks.tabular.stacking import Stacker
 

@@ -15,14 +15,8 @@ from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
 from tasks.tabular.errors import TabularError
-from tasks.tabular.neural_layers import (
-    CHUNK_ROWS,
-    Coder,
-    draw_weights,
-    fill_gaps,
-    forward,
-    softmax,
-)
+from tasks.tabular.neural_layers import CHUNK_ROWS, Coder, draw_weights, fill_gaps
+from tasks.tabular.neural_scores import forward, softmax
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -1,7 +1,4 @@
-"""What a neural learner computes apart from training: codes of columns, and scores of them.
-
-Only NumPy is needed here, so that a fitted network serves where PyTorch is not installed.
-"""
+"""What a neural learner is before it is trained: how columns are coded, and its first weights."""
 
 from __future__ import annotations
 
@@ -12,44 +9,21 @@ import numpy as np
 import pandas as pd
 
 from tasks.tabular.errors import MissingColumnsError
+from tasks.tabular.neural_scores import ONE_HOT, TABLE, Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float32]
-    Weights = dict[str, Floats]
-
-ONE_HOT = 3
-"""Categories up to which a column is one-hot; more are embedded."""
+    from tasks.tabular.neural_scores import Coded, Floats, Weights
 
 CHUNK_ROWS = 2048
 """Rows that are scored at once."""
 
-_CLIP = 3.0
-"""Interquartile ranges from the median that bent values stay within."""
-
 _OUTSIDE = (-2.0, 3.0)
 """How far the outermost pieces go on, in widths of theirs, beyond the values fitted on."""
 
-_FAR = 1000.0
-"""Ranges of a column beyond its ends where larger values, infinite ones too, are put."""
-
 _SAME = 1e-9
 """Share of a column's range below which two edges are one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """Rows as a network reads them.
-
-    `plain` has shape (n_rows, n_plain); `pieces` the places of numbers within their pieces,
-    shape (n_numbers, n_rows, n_pieces); `codes` rows of the embedding table, shape
-    (n_rows, n_embedded).
-    """
-
-    plain: Floats
-    pieces: Floats
-    codes: NDArray[np.int64]
 
 
 @dataclass
@@ -79,6 +53,7 @@ class Coder:
     numbers: list[int] = field(default_factory=list)
     categories: dict[int, pd.Index] = field(default_factory=dict)
     gapless: set[int] = field(default_factory=set)
+    scale: Scale = field(init=False)
 
     def fit(self, rows: pd.DataFrame) -> Self:
         """Learn from training rows."""
@@ -96,18 +71,26 @@ class Coder:
     def _fit_numbers(self, values: NDArray[np.float64]) -> None:
         finite = np.where(np.isfinite(values), values, np.nan)
         seen = [np.sort(column[~np.isnan(column)]) for column in finite.T]
-        self.gappy = np.flatnonzero(np.isnan(values).any(axis=0))
-        self.varied = np.array([p for p, each in enumerate(seen) if _spread(each)], dtype=np.intp)
-        kept = [seen[place] for place in self.varied]
-        self.low = np.array([each[0] for each in kept])
-        self.high = np.array([each[-1] for each in kept])
-        self.middle = np.array([np.median(each) for each in kept])
+        varied = np.array([p for p, each in enumerate(seen) if _spread(each)], dtype=np.intp)
+        kept = [seen[place] for place in varied]
+        low = np.array([each[0] for each in kept])
+        high = np.array([each[-1] for each in kept])
         quarters = [np.subtract(*np.quantile(each, [0.75, 0.25])) for each in kept]
-        self.scale = np.where(np.array(quarters) > 0, quarters, (self.high - self.low) / 2)
         edges = [_edges(each, self.pieces) for each in kept]
-        self.pieced = np.flatnonzero([len(each) > 2 for each in edges])  # noqa: PLR2004 - one piece is a line
-        self.starts, self.widths, self.floors, self.tops = _pieces(
-            [edges[place] for place in self.pieced]
+        pieced = np.flatnonzero([len(each) > 2 for each in edges])  # noqa: PLR2004 - one piece is a line
+        starts, widths, floors, tops = _pieces([edges[place] for place in pieced])
+        self.scale = Scale(
+            gappy=np.flatnonzero(np.isnan(values).any(axis=0)),
+            varied=varied,
+            low=low,
+            high=high,
+            middle=np.array([np.median(each) for each in kept]),
+            spread=np.where(np.array(quarters) > 0, quarters, (high - low) / 2),
+            pieced=pieced,
+            starts=starts,
+            widths=widths,
+            floors=floors,
+            tops=tops,
         )
 
     @property
@@ -142,67 +125,11 @@ class Coder:
 
     def code(self, rows: pd.DataFrame) -> Coded:
         """Code rows that have the columns fitted on."""
-        values = _matrix(rows, self.numbers)
-        gaps = np.isnan(values)
-        kept = values[:, self.varied]
-        far = _FAR * (self.high - self.low)
-        kept = np.clip(np.where(np.isnan(kept), self.middle, kept), self.low - far, self.high + far)
-        scaled = (kept - self.middle) / self.scale
-        plain: list[NDArray[Any]] = [
-            scaled / np.sqrt(1 + (scaled / _CLIP) ** 2),
-            gaps[:, self.gappy],
+        columns = [
+            (_codes(rows.iloc[:, place], names), len(names))
+            for place, names in self.categories.items()
         ]
-        codes = []
-        for place, names in self.categories.items():
-            column = _codes(rows.iloc[:, place], names)
-            if len(names) > ONE_HOT:
-                codes.append(column + 1)
-            else:
-                plain.append(column[:, None] == np.arange(len(names)))
-        embedded = np.array(codes, dtype=np.int64).reshape(len(codes), len(rows)).T
-        return Coded(
-            np.concatenate(plain, axis=1, dtype=np.float32),
-            self._place(kept[:, self.pieced]),
-            embedded + np.array(self.offsets(), dtype=np.int64),
-        )
-
-    def _place(self, values: NDArray[np.float64]) -> Floats:
-        """Place values in their pieces, shape (n_numbers, n_rows, n_pieces)."""
-        placed = np.empty((*values.T.shape, self.starts.shape[1]), dtype=np.float32)
-        for place, column in enumerate(values.T):
-            within = (column[:, None] - self.starts[place]) / self.widths[place]
-            np.clip(within, self.floors[place], self.tops[place], out=within)
-            placed[place] = within
-        return placed
-
-
-def forward(weights: Weights, coded: Coded) -> Floats:
-    """Compute what every member says of rows, shape (n_members, n_rows, n_outputs)."""
-    parts = [coded.plain]
-    rows = len(coded.plain)
-    if "embed" in weights:
-        embedded = coded.pieces @ weights["embed"] + weights["embed_bias"]
-        parts.append(embedded.transpose(1, 0, 2).reshape(rows, weights["embed_bias"].size))
-    if "table" in weights:
-        parts.append(weights["table"][coded.codes].reshape(rows, coded.codes.shape[1] * _TABLE))
-    hidden: NDArray[Any] = np.concatenate(parts, axis=1) * weights["adapter"]
-    for layer in range(layers(weights)):
-        hidden = hidden @ weights[f"weight_{layer}"] + weights[f"bias_{layer}"]
-        np.maximum(hidden, 0, out=hidden)
-    scores: Floats = hidden @ weights["out"] + weights["out_bias"]
-    return scores
-
-
-def layers(weights: Any) -> int:
-    """Count the hidden layers of weights."""
-    return sum(name.startswith("weight_") for name in weights)
-
-
-def softmax(scores: NDArray[Any]) -> NDArray[Any]:
-    """Turn scores into probabilities along the last axis."""
-    raised = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    shares: NDArray[Any] = raised / raised.sum(axis=-1, keepdims=True)
-    return shares
+        return self.scale.code(_matrix(rows, self.numbers), columns)
 
 
 def draw_weights(
@@ -227,7 +154,7 @@ def draw_weights(
         return generator.uniform(-bound, bound, shape).astype(np.float32)
 
     weights: Weights = {}
-    numbers, pieces = coder.starts.shape
+    numbers, pieces = coder.scale.starts.shape
     inputs = plain
     if numbers and embedding:
         size = max(2, min(embedding, _EMBEDDED // numbers))
@@ -235,10 +162,10 @@ def draw_weights(
         weights["embed_bias"] = np.zeros((numbers, 1, size), dtype=np.float32)
         inputs += numbers * size
     if coder.codes:
-        table = generator.normal(0, 0.5, (coder.codes, _TABLE)).astype(np.float32)
+        table = generator.normal(0, 0.5, (coder.codes, TABLE)).astype(np.float32)
         table[coder.offsets()] = 0
         weights["table"] = table
-        inputs += len(coder.embedded) * _TABLE
+        inputs += len(coder.embedded) * TABLE
     adapter = generator.normal(size=(members, 1, inputs))
     weights["adapter"] = (adapter if members > 1 else np.ones_like(adapter)).astype(np.float32)
     for layer in range(depth):
@@ -253,9 +180,6 @@ def draw_weights(
 
 _EMBEDDED = 768
 """Inputs that the embeddings of all numbers together take at most, but two each."""
-
-_TABLE = 8
-"""Inputs an embedded category takes."""
 
 _GAIN = 1.4
 """Keeps the spread of hidden units about the same from layer to layer."""

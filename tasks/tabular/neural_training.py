@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tasks.tabular.neural_layers import CHUNK_ROWS, layers
+from tasks.tabular.neural_layers import CHUNK_ROWS
+from tasks.tabular.neural_scores import layers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasks.tabular.neural import Neural
-    from tasks.tabular.neural_layers import Coded, Weights
+    from tasks.tabular.neural_scores import Coded, Weights
 
     Tensors = dict[str, torch.Tensor]
 
@@ -213,7 +214,7 @@ class _Training:
 
 
 def _forward(weights: Tensors, rows: _Rows, drop: Callable[[Any], Any] | None) -> Any:
-    """Compute what `neural_layers.forward` does, with gradients and dropout."""
+    """Compute what `neural_scores.forward` does, with gradients and dropout."""
     cast = {name: value.to(rows.plain.dtype) for name, value in weights.items()}
     parts = [rows.plain]
     if "embed" in cast:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 OWN = "tasks"
 
@@ -33,19 +33,18 @@ def own_code(tasks: Path) -> Iterator[Path]:
         yield code
 
 
-def requirements(template: Path, model: Any) -> list[str]:
-    """Pin what a served model imports to the installed versions, the ones it is made with.
+MODEL = ("cloudpickle", "numpy", "pandas", "scikit-learn")
+"""What every fitted model needs to be loaded and asked."""
 
-    Parameters
-    ----------
-    template : path
-        Names that every served model needs, one a line.
-    model : object
-        The fitted model; packages whose classes it holds are added.
-    """
-    lines = [line.split("#")[0].strip() for line in template.read_text().splitlines()]
-    names = dict.fromkeys([line for line in lines if line] + packages_of(model))
-    return [f"{name}=={version(name)}" for name in names]
+
+def requirements(model: Any) -> list[str]:
+    """Pin what a fitted model imports to the installed versions, the ones it is made with."""
+    return pinned([*MODEL, *packages_of(model)])
+
+
+def pinned(names: Iterable[str]) -> list[str]:
+    """Return requirements of the installed versions, each name once and in order."""
+    return [f"{name}=={version(name)}" for name in dict.fromkeys(names)]
 
 
 def packages_of(model: Any) -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tasks.tabular.calibration import Calibration
+    from tasks.tabular.calibrations import Calibration
     from tasks.tabular.jobs import Bench
     from tasks.tabular.pool import Outcome
     from tasks.tabular.resampling import Balancing

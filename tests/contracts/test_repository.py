@@ -20,8 +20,10 @@ from prefect.utilities.callables import parameter_schema
 
 import infra.errors
 import infra.gateway.errors
+import infra.predictions.errors
 import tasks.tabular.errors
 import tasks.tabular.experiment_errors
+import tasks.tabular.plans.errors
 import tasks.tabular.search_errors
 from infra.errors import PlatformError, TransientError
 from infra.provenance import ROOT
@@ -43,6 +45,7 @@ ERRORS = [
     infra.errors.ModelServerError("model-adult", "died", "x.log"),
     infra.errors.PersonalDataError("adult v1", ("email",)),
     infra.errors.PoolUnservedError("gpu", 60.0),
+    infra.predictions.errors.PredictionNotFoundError("f00", "adult"),
     infra.errors.PreparationError("a.csv", "line 3"),
     infra.errors.SourceChangedError("a.csv"),
     infra.errors.SourceError("s3://b/k", "there is no such object"),
@@ -84,6 +87,7 @@ ERRORS = [
     tasks.tabular.search_errors.UnsuitableLearnerError("lda", "no"),
     tasks.tabular.search_errors.NoCandidateError(("x: y",)),
     tasks.tabular.errors.NoRowsLeftError(10, 0),
+    tasks.tabular.plans.errors.NotCompiledError("a step of its own"),
     tasks.tabular.experiment_errors.NotFiniteError(3, 5, "NaN"),
     tasks.tabular.errors.OtherProblemError("'y' (0, 1)", "'z' (0, 1)"),
     tasks.tabular.errors.RaggedRowError("a.csv", 3, 2, 1, "x"),
@@ -175,9 +179,11 @@ def test_every_error_survives_pickling(error: Exception) -> None:
     [
         infra.errors,
         infra.gateway.errors,
+        infra.predictions.errors,
         tasks.tabular.errors,
         tasks.tabular.experiment_errors,
         tasks.tabular.search_errors,
+        tasks.tabular.plans.errors,
     ],
     ids=lambda m: m.__name__,
 )

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import Pipeline
 
-from tasks.tabular.calibration import Sigmoid, Temperature
+from tasks.tabular.calibrations import Sigmoid, Temperature
 from tasks.tabular.ensemble import EnsembleClassifier, EnsembleRegressor, Member
 from tasks.tabular.learners import LEARNERS, make_model, predict_scores, select
 from tasks.tabular.packing import own_code

@@ -1,0 +1,372 @@
+"""The endpoints of a model server, as one small ASGI application without a framework.
+
+It stands in front of BentoML's middleware, which takes longer than most predictions do; what it
+does not know is BentoML's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import msgspec
+from journal import JournalFullError
+from metrics import ServerMetrics
+from openapi import ASSETS, PAGE, asset, document
+from predictor import load_scores, reader_of
+from rows import RowsError
+from tables import ARROW, CSV, UnsupportedTypeError, read_table, write_arrow, write_csv
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from journal import Journal
+    from predictor import Scores
+    from rows import Batch
+
+    Scope = dict[str, Any]
+    Receive = Callable[[], Awaitable[dict[str, Any]]]
+    Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+INLINE_BYTES = 20_000
+"""Bodies up to this size are answered at once; larger ones in a thread, beside other requests."""
+
+_CALLER = b"x-caller"
+_LONGEST_CALLER = 200
+_DISCONNECTED = "http.disconnect"
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
+    """A request that is not answered: status, the error's name, words, and the places at fault."""
+
+    def __init__(
+        self, status: int, name: str, detail: str, faults: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        super().__init__(status, name, detail)
+        self.status, self.name, self.detail, self.faults = status, name, detail, faults
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request's head: media types of body and answer, who asks, and when it came."""
+
+    media_type: str
+    accepts: str
+    caller: str
+    started: float
+
+
+class Endpoint:
+    """Predictions, health, metrics and documentation of one model version.
+
+    Parameters
+    ----------
+    manifest : dict
+        What the Bento was built for.
+    journal : Journal, optional
+        Takes a line per answered request; without one nothing is logged.
+    body_limit : int
+        Bytes of a request at most.
+    seconds : float
+        A body that has not arrived, or rows that are not scored, after this long are given up.
+    threads : int
+        Used for large requests.
+    """
+
+    def __init__(
+        self,
+        manifest: dict[str, Any],
+        *,
+        journal: Journal | None = None,
+        body_limit: int = 16_000_000,
+        seconds: float = 30.0,
+        threads: int = 1,
+    ) -> None:
+        self._manifest = manifest
+        self._journal = journal
+        self._limit, self._seconds, self._threads = body_limit, seconds, threads
+        self._model, self._version = manifest["model"], int(manifest["version"])
+        self._title = manifest.get("title", self._model)
+        self._classes = manifest["problem"]["classes"]
+        self._names = [str(label) for label in self._classes]
+        self._threshold = float(manifest.get("threshold", 0.5))
+        self._reader = reader_of(manifest)
+        self._scores: Scores | None = None
+        self._head = f'"model":{_encode(self._model).decode()},"version":{self._version}'
+        self._metrics = ServerMetrics(self._model, self._version)
+        self._pool = ThreadPoolExecutor(max(2, threads), thread_name_prefix="rows")
+        described = document(manifest, self._reader.columns)
+        title = f"{self._model} v{self._version}"
+        self._pages: dict[str, tuple[str, bytes]] = {
+            "/openapi.json": (JSON, _encode(described)),
+            "/docs": ("text/html; charset=utf-8", PAGE.format(title=title).encode()),
+        }
+
+    def load(self) -> None:
+        """Load the model and answer a first request: only then it is ready."""
+        scores = load_scores(self._manifest, threads=self._threads)
+        rows = self._reader.read_named(self._manifest["sample"][:2])
+        for _ in range(3):  # lazy imports, caches, the native libraries' first allocations
+            self._predictions(scores.scores(rows))
+        for name in ASSETS:
+            kind = "text/css" if name.endswith("css") else "text/javascript"
+            self._pages[f"/docs/{name}"] = (kind, asset(name))
+        gc.collect()
+        gc.freeze()  # what is here stays: collections need not look at it again
+        self._scores = scores
+
+    def close(self) -> None:
+        """Let the log go."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def knows(self, path: str) -> bool:
+        """Whether a path is one of these endpoints."""
+        return path == "/predict" or path in _PLAIN or path in self._pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        path = scope["path"]
+        if path != "/predict":
+            await self._answer_plain(path, scope["method"], send)
+            return
+        if scope["method"] != "POST":
+            await _send(send, 405, JSON, _words("MethodNotAllowed", "send POST"), b"POST")
+            return
+        asked = _question(scope)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = await self._body(receive)
+            if asked.media_type == JSON and len(body) <= INLINE_BYTES:
+                content, rows = self._predict(body, asked)
+            else:
+                content, rows = await self._beside(body, asked)
+        except ConnectionError:  # the client has gone
+            return
+        except Refusal as refusal:
+            self._metrics.refused(refusal.status, time.perf_counter() - asked.started)
+            await _send(send, refusal.status, JSON, _worded(refusal))
+            return
+        except TimeoutError:
+            self._metrics.refused(503, time.perf_counter() - asked.started)
+            detail = f"not done after {self._seconds:.0f} s; send fewer rows"
+            await _send(send, 503, JSON, _words("TimeLimit", detail))
+            return
+        self._metrics.answered(rows, time.perf_counter() - asked.started)
+        await _send(send, 200, asked.accepts, content)
+
+    async def _body(self, receive: Receive) -> bytes:
+        """Return the whole body, or raise `Refusal` when it gets too large."""
+        message = await receive()
+        if message["type"] == _DISCONNECTED:
+            raise ConnectionError
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            self._require_size(len(body))
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == _DISCONNECTED:
+                raise ConnectionError
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            self._require_size(size)
+        return b"".join(parts)
+
+    def _require_size(self, size: int) -> None:
+        if size > self._limit:
+            detail = f"the body is larger than {self._limit:,} bytes; send fewer rows per request"
+            raise Refusal(413, "PayloadTooLarge", detail)
+
+    async def _beside(self, body: bytes, asked: Question) -> tuple[bytes, int]:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._seconds):
+            return await loop.run_in_executor(self._pool, self._predict, body, asked)
+
+    def _predict(self, body: bytes, asked: Question) -> tuple[bytes, int]:
+        """Read, score, word and log; return the answer and its number of rows."""
+        if self._scores is None:
+            raise Refusal(503, "NotReady", "the model is being loaded; try again in a second")
+        try:
+            batch = self._read(body, asked.media_type)
+            scores = self._scores.scores(batch)
+        except RowsError as error:
+            raise Refusal(422, "RowsError", str(error), error.faults) from None
+        except UnsupportedTypeError as error:
+            raise Refusal(415, "UnsupportedMediaType", str(error)) from None
+        except (ValueError, ArithmeticError) as error:  # rows beyond what the model bears
+            reason = " ".join(str(error).split())[:300]
+            raise Refusal(
+                422, "RowsError", f"the model does not bear these rows: {reason}"
+            ) from None
+        identity = uuid4().hex
+        answer = self._worded_answer(batch, scores, identity)
+        if self._journal is not None:
+            request = body
+            if asked.media_type != JSON:
+                request = _columns_json(self._reader.columns, batch)
+            self._log(self._entry(identity, asked, batch.size), request, answer)
+        if asked.accepts != JSON:
+            answer = self._table_answer(scores, asked.accepts)
+        return answer, batch.size
+
+    def _read(self, body: bytes, media_type: str) -> Batch:
+        if media_type == JSON:
+            return self._reader.read(body)
+        return self._reader.read_table(*read_table(body, media_type))
+
+    def _predictions(self, scores: Any) -> list[dict[str, Any]]:
+        """Return a prediction per row; a score that is no number is a `Refusal`."""
+        found = scores.tolist()
+        if not self._classes:
+            _require_finite(found)
+            return [{"prediction": value, "probabilities": None} for value in found]
+        _require_finite([row[0] for row in found])
+        classes, names, threshold = self._classes, self._names, self._threshold
+        if len(names) == 2:  # noqa: PLR2004 - two classes have a threshold
+            first, second = names
+            return [
+                {
+                    "prediction": classes[_second(one, other, threshold)],
+                    "probabilities": {first: one, second: other},
+                }
+                for one, other in found
+            ]
+        return [
+            {
+                "prediction": classes[row.index(max(row))],
+                "probabilities": dict(zip(names, row, strict=True)),
+            }
+            for row in found
+        ]
+
+    def _worded_answer(self, batch: Batch, scores: Any, identity: str) -> bytes:
+        predictions = self._predictions(scores)
+        gaps = self._reader.gaps(batch)
+        warnings = ""
+        if gaps:
+            words = [f"{name}: missing, and answered as such" for name in gaps]
+            warnings = f',"warnings":{_encode(words).decode()}'
+        if batch.single:
+            content = _encode(predictions[0])[1:].decode()
+            model = _encode(self._title).decode()
+            return (
+                f'{{"model":{model},"version":{self._version},"prediction_id":"{identity}"'
+                f"{warnings},{content}"
+            ).encode()
+        content = _encode(predictions).decode()
+        return (
+            f'{{{self._head},"prediction_id":"{identity}"{warnings},"predictions":{content}}}'
+        ).encode()
+
+    def _table_answer(self, scores: Any, accepts: str) -> bytes:
+        names = ["prediction", *(f"probability_{name}" for name in self._names)]
+        rows = [
+            [each["prediction"], *(each["probabilities"] or {}).values()]
+            for each in self._predictions(scores)
+        ]
+        return (write_csv if accepts == CSV else write_arrow)(names, rows)
+
+    def _entry(self, identity: str, asked: Question, rows: int) -> bytes:
+        """Return the beginning of a line of the log."""
+        seconds = time.perf_counter() - asked.started
+        caller = _encode(asked.caller).decode()
+        return (
+            f'{{"id":"{identity}","time":{time.time()!r},{self._head},"caller":{caller},'
+            f'"latency":{seconds!r},"rows":{rows},"request":'
+        ).encode()
+
+    def _log(self, entry: bytes, request: bytes, answer: bytes) -> None:
+        assert self._journal is not None  # noqa: S101 - asked before
+        if b"\n" in request or b"\r" in request:  # between tokens only: texts have them escaped
+            request = request.replace(b"\n", b" ").replace(b"\r", b" ")
+        try:
+            self._journal.append(b"".join((entry, request, b',"response":', answer, b"}\n")))
+        except JournalFullError:
+            detail = "the prediction log takes no more lines, and nothing is answered unlogged"
+            raise Refusal(503, "PredictionLogFull", detail) from None
+
+    async def _answer_plain(self, path: str, method: str, send: Send) -> None:
+        if method not in ("GET", "HEAD"):
+            await _send(send, 405, JSON, _words("MethodNotAllowed", "send GET"), b"GET")
+            return
+        if path in self._pages:
+            kind, content = self._pages[path]
+            await _send(send, 200, kind, content)
+        elif path == "/metrics":
+            await _send(send, 200, TEXT, self._metrics.exposed(self._journal))
+        elif path == "/health/ready" and self._scores is None:
+            await _send(send, 503, TEXT, b"loading")
+        else:
+            await _send(send, 200, TEXT, b"live" if path == "/health/live" else b"ready")
+
+
+_PLAIN = frozenset({"/health/live", "/health/ready", "/metrics"})
+_encode = msgspec.json.Encoder().encode
+
+
+def _second(one: float, other: float, threshold: float) -> bool:
+    """Whether two probabilities mean the second class: from the threshold on, a half is a tie."""
+    return other > one if threshold == 0.5 else other >= threshold  # noqa: PLR2004 - no threshold
+
+
+def _require_finite(values: list[float]) -> None:
+    for place, value in enumerate(values):
+        if not isfinite(value):
+            raise Refusal(
+                422, "RowsError", f"rows[{place}]: the model has no answer; look for huge numbers"
+            )
+
+
+def _question(scope: Scope) -> Question:
+    media_type, accepts, caller = JSON, JSON, ""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media_type = value.split(b";")[0].strip().decode("latin-1").lower()
+        elif name == b"accept":
+            wanted = value.split(b";")[0].strip().decode("latin-1").lower()
+            accepts = wanted if wanted in (CSV, ARROW) else JSON
+        elif name == _CALLER:
+            caller = value[:_LONGEST_CALLER].decode("latin-1")
+    return Question(media_type, accepts, caller, time.perf_counter())
+
+
+def _columns_json(columns: Any, batch: Batch) -> bytes:
+    numbers, texts, instants = iter(batch.numbers.T), iter(batch.texts), iter(batch.instants)
+    made: dict[str, Any] = {}
+    for column in columns:
+        if column.kind in ("numeric", "boolean"):
+            made[column.name] = [None if v != v else v for v in next(numbers).tolist()]  # noqa: PLR0124 - NaN
+        else:
+            made[column.name] = next(instants if column.kind == "datetime" else texts)
+    return _encode({"columns": made})
+
+
+def _words(name: str, detail: str) -> bytes:
+    return _encode({"error": name, "detail": detail})
+
+
+def _worded(refusal: Refusal) -> bytes:
+    content: dict[str, Any] = {"error": refusal.name, "detail": refusal.detail}
+    if refusal.faults:
+        content["faults"] = [{"place": at, "fault": words} for at, words in refusal.faults]
+    return _encode(content)
+
+
+async def _send(send: Send, status: int, kind: str, content: bytes, allow: bytes = b"") -> None:
+    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(content)).encode())]
+    if allow:
+        headers.append((b"allow", allow))
+    if status == 503:  # noqa: PLR2004 - unavailable
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

@@ -1,0 +1,98 @@
+"""Run this Bento's service in one process, its endpoint in front: `python serve.py --port 3000`.
+
+`bentoml serve` does the same with a supervisor, workers and middleware of BentoML's around it.
+The socket is bound before anything heavy is imported, and `/health/live` answers at once;
+`/health/ready` does when the model has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=3000)
+    parser.add_argument("--log", help="folder of the prediction log; without it nothing is logged")
+    parser.add_argument("--threads", type=int, default=1, help="for requests of many rows")
+    return parser.parse_args()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(2048)
+    return listening
+
+
+class Front:
+    """The endpoint before BentoML's application, which gets the paths the endpoint lacks."""
+
+    def __init__(self, endpoint: Any, behind: Any) -> None:
+        self._endpoint = endpoint
+        self._behind = behind
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Route a request; the model loads beside the first of them."""
+        if scope["type"] == "http" and self._endpoint.knows(scope["path"]):
+            await self._endpoint(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await self._behind(scope, receive, send)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        await receive()
+        loading = asyncio.create_task(asyncio.to_thread(self._endpoint.load))
+        loading.add_done_callback(_end_if_failed)
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._endpoint.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _end_if_failed(loading: asyncio.Task[None]) -> None:
+    """End a server whose model cannot be loaded, loudly: whoever watches it is told."""
+    if not loading.cancelled() and loading.exception() is not None:
+        import traceback  # noqa: PLC0415 - at the end of it all
+
+        traceback.print_exception(loading.exception())
+        sys.stdout.flush()
+        os._exit(1)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    given = _arguments()
+    listening = _bound(given.host, given.port)
+    if given.log:
+        os.environ["PREDICTION_LOG"] = given.log
+    os.environ["PREDICTION_THREADS"] = str(given.threads)
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    sys.path.insert(0, str(HERE))
+    import uvicorn  # noqa: PLC0415 - the socket comes first
+    from service import ENDPOINT, TabularModel  # noqa: PLC0415 - as above
+
+    config = uvicorn.Config(
+        Front(ENDPOINT, TabularModel.to_asgi()),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""LightGBM's and XGBoost's own libraries, called without their Python packages.
+
+Importing those packages takes seconds and a hundred megabytes (pandas, scikit-learn); predicting
+needs their shared library alone, which `ctypes` loads from where the package is installed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_FLOAT64, _ROW_MAJOR = 1, 1
+_SUFFIXES = {"darwin": "dylib", "win32": "dll"}
+
+_Pointer = ctypes.c_void_p
+
+
+class NativeError(RuntimeError):
+    """A native library is absent, or refuses a call."""
+
+
+class LightGBMTrees:
+    """Trees in LightGBM's text format; answers are the same to the bit as through its package.
+
+    Parameters
+    ----------
+    text : str
+        The model.
+    features, outputs : int
+        Columns read, and values answered per row.
+    raw : bool
+        Whether sums of leaves are answered, without the objective's link.
+    threads : int, default 1
+        Used for many rows.
+    """
+
+    def __init__(
+        self, text: str, features: int, outputs: int, *, raw: bool, threads: int = 1
+    ) -> None:
+        self._library = _load("lightgbm", "lib_lightgbm")
+        self._features, self._outputs = features, outputs
+        self._kind = int(raw)
+        self._threads = f"num_threads={threads}".encode()
+        self._handle = _Pointer()
+        self._call(
+            "LGBM_BoosterLoadModelFromString",
+            text.encode(),
+            ctypes.byref(ctypes.c_int()),
+            ctypes.byref(self._handle),
+        )
+        self._lock = Lock()
+        self._row = np.empty(features)
+        self._answer = np.empty(outputs)
+        self._length = ctypes.c_int64()
+        self._fast = _Pointer()
+        self._call(
+            "LGBM_BoosterPredictForMatSingleRowFastInit",
+            self._handle,
+            ctypes.c_int(self._kind),
+            ctypes.c_int(0),
+            ctypes.c_int(-1),
+            ctypes.c_int(_FLOAT64),
+            ctypes.c_int32(features),
+            b"num_threads=1",
+            ctypes.byref(self._fast),
+        )
+        self._single = self._library.LGBM_BoosterPredictForMatSingleRowFast
+        self._arguments = (
+            self._fast,
+            _Pointer(self._row.ctypes.data),
+            ctypes.byref(self._length),
+            _Pointer(self._answer.ctypes.data),
+        )
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Answer rows, shape (n_rows, n_features), by shape (n_rows, n_outputs)."""
+        if len(rows) == 1:
+            with self._lock:
+                self._row[:] = rows[0]
+                if self._single(*self._arguments):
+                    raise NativeError(self._last_error())
+                return self._answer.reshape(1, self._outputs).copy()
+        given = np.ascontiguousarray(rows, dtype=np.float64)
+        answer = np.empty((len(given), self._outputs))
+        self._call(
+            "LGBM_BoosterPredictForMat",
+            self._handle,
+            _Pointer(given.ctypes.data),
+            ctypes.c_int(_FLOAT64),
+            ctypes.c_int32(len(given)),
+            ctypes.c_int32(self._features),
+            ctypes.c_int(_ROW_MAJOR),
+            ctypes.c_int(self._kind),
+            ctypes.c_int(0),
+            ctypes.c_int(-1),
+            self._threads,
+            ctypes.byref(ctypes.c_int64()),
+            _Pointer(answer.ctypes.data),
+        )
+        return answer
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        if getattr(self._library, name)(*arguments):
+            raise NativeError(self._last_error())
+
+    def _last_error(self) -> str:
+        words: bytes = self._library.LGBM_GetLastError()
+        return f"LightGBM: {words.decode(errors='replace')}"
+
+
+class XGBoostTrees:
+    """A booster of XGBoost, from the bytes of its model; answers are float32 as it gives them.
+
+    Parameters
+    ----------
+    content : bytes
+        The model in XGBoost's UBJSON.
+    iterations : tuple of int
+        First and last iteration, as `best_iteration` has them.
+    """
+
+    def __init__(
+        self, content: bytes, outputs: int, iterations: tuple[int, int], *, threads: int = 1
+    ) -> None:
+        self._library = _load("xgboost", "libxgboost")
+        self._library.XGBGetLastError.restype = ctypes.c_char_p
+        self._outputs = outputs
+        self._handle = _Pointer()
+        self._call("XGBoosterCreate", None, ctypes.c_uint64(0), ctypes.byref(self._handle))
+        self._call(
+            "XGBoosterLoadModelFromBuffer", self._handle, content, ctypes.c_uint64(len(content))
+        )
+        self._call("XGBoosterSetParam", self._handle, b"nthread", str(threads).encode())
+        first, last = iterations
+        self._config = (
+            f'{{"type": 0, "training": false, "iteration_begin": {first}, "iteration_end": {last},'
+            ' "missing": NaN, "strict_shape": true, "cache_id": 0}'
+        ).encode()
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Answer rows, shape (n_rows, n_features), by shape (n_rows, n_outputs)."""
+        given = np.ascontiguousarray(rows, dtype=np.float64)
+        interface = {
+            "data": (given.ctypes.data, True),
+            "shape": given.shape,
+            "typestr": "<f8",
+            "version": 3,
+        }
+        shape = ctypes.POINTER(ctypes.c_uint64)()
+        dimensions = ctypes.c_uint64()
+        found = ctypes.POINTER(ctypes.c_float)()
+        self._call(
+            "XGBoosterPredictFromDense",
+            self._handle,
+            json.dumps(interface).encode(),
+            self._config,
+            None,
+            ctypes.byref(shape),
+            ctypes.byref(dimensions),
+            ctypes.byref(found),
+        )
+        size = len(given) * self._outputs
+        answer = np.ctypeslib.as_array(found, shape=(size,)).reshape(len(given), self._outputs)
+        return answer.copy()  # the library's own memory, until its next call
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        if getattr(self._library, name)(*arguments):
+            words: bytes = self._library.XGBGetLastError()
+            raise NativeError(f"XGBoost: {words.decode(errors='replace')[:500]}")
+
+
+@cache
+def _load(package: str, library: str) -> ctypes.CDLL:
+    """Load a package's shared library without importing the package."""
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        raise NativeError(f"the package {package} is not installed")
+    name = f"{library}.{_SUFFIXES.get(sys.platform, 'so')}"
+    folder = Path(found.origin).parent
+    for path in (folder / "lib" / name, folder / "bin" / name, folder / name):
+        if path.is_file():
+            loaded = ctypes.CDLL(str(path))
+            if package == "lightgbm":
+                loaded.LGBM_GetLastError.restype = ctypes.c_char_p
+                loaded.LGBM_RegisterLogCallback(_SILENT)
+            return loaded
+    raise NativeError(f"the package {package} has no {name}")
+
+
+_SILENT = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(lambda _line: None)
+"""Takes LightGBM's log lines; its errors come as errors."""
