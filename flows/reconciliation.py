@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prefect import flow
+from prefect import State, flow
 
 from flows import scripts
 from flows.release import release_model
 from infra.errors import ReleaseFailedError
 from infra.refs import ModelRef
-from infra.tracking import PRODUCTION
+from infra.tracking import BESIDE, PRODUCTION
 from tasks.reconciliation import find_divergence, stop_strays
 
 
@@ -24,28 +24,34 @@ class ReconciliationReport:
 
 
 @flow
-def reconcile(alias: str = PRODUCTION) -> ReconciliationReport:
-    """Release every version that holds the alias and is not served; stop servers left over.
+def reconcile(aliases: tuple[str, ...] = (PRODUCTION, *BESIDE)) -> ReconciliationReport:
+    """Release every version that holds an alias and is not served; stop servers left over.
 
     Args:
-        alias: What makes a version one to be served.
+        aliases: What makes versions ones to be served.
 
     Raises
     ------
     ReleaseFailedError
         If a release that was tried here failed; the others were tried all the same.
     """
-    divergence = find_divergence(alias)
-    states = {
-        model: release_model(model, alias, return_state=True) for model in divergence.to_release
-    }
-    if divergence.strays:
-        stop_strays(divergence.strays)
+    states: dict[ModelRef, State] = {}
+    failing: tuple[str, ...] = ()
+    strays: tuple[str, ...] = ()
+    for alias in aliases:
+        divergence = find_divergence(alias)
+        states |= {
+            model: release_model(model, alias, return_state=True) for model in divergence.to_release
+        }
+        failing += divergence.failing
+        strays = divergence.strays
+    if strays:
+        stop_strays(strays)
     failed = {model: state for model, state in states.items() if not state.is_completed()}
     if failed:
         names = ", ".join(map(str, failed))
         raise ReleaseFailedError(names, "; ".join(str(s.message) for s in failed.values()))
-    return ReconciliationReport(tuple(states), divergence.failing, divergence.strays)
+    return ReconciliationReport(tuple(states), failing, strays)
 
 
 if __name__ == "__main__":

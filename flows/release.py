@@ -18,10 +18,11 @@ from infra.settings import get_settings
 from infra.tracking import PRODUCTION
 from tasks.serving import (
     await_server,
+    bring_back,
     build_bento,
     find_live,
-    launch_server,
-    retire_server,
+    launch_servers,
+    retire_servers,
     smoke_test,
     switch_traffic,
 )
@@ -45,13 +46,15 @@ def release_model(
     """Build a Bento, start it beside the server in use, prove it, then switch.
 
     A step that fails undoes those before it; traffic never leaves the old server for one that
-    is not proven. Releasing what is live already changes nothing.
+    is not proven. Releasing what is live already changes nothing. The server of before stays warm
+    for a rollback.
 
     Args:
         model: The version to serve.
-        alias: Must point to the version.
+        alias: Must point to the version. production: it becomes the live one; canary: it gets a
+            share of the requests; shadow: copies of them; staging, dev: it is served beside.
     """
-    live = find_live(model)
+    live = find_live(model, alias)
     if live is not None:
         return ReleaseReport(model, "live already", live.url)
     releases = Releases(open_database(get_settings().database))
@@ -61,15 +64,31 @@ def release_model(
                 return ReleaseReport(model, "in progress elsewhere")
             bento = build_bento(model)
             with transaction():  # its tasks are not retried: a failed try undoes the whole block
-                server = launch_server(model, bento)
-                await_server(server)
-                smoke_test(model, server)
-                previous = switch_traffic(model, alias, server)
-            if previous is not None:
-                retire_server(previous)
+                count = get_settings().serving.replicas if alias == PRODUCTION else 1
+                servers = launch_servers(model, bento, count)
+                for server in servers:
+                    await_server(server)
+                    smoke_test(model, server)
+                unneeded = switch_traffic(model, alias, servers)
+            if unneeded:
+                retire_servers(unneeded)
     except SupersededError as error:
         return ReleaseReport(model, "superseded", reason=str(error))
-    return ReleaseReport(model, "released", server.url)
+    return ReleaseReport(model, "released", servers[0].url)
+
+
+@flow
+def rollback_model(model: str, reason: str = "") -> int:
+    """Bring back the version before the live one, at once, and return it.
+
+    The same as `POST /deploy/{model}/rollback` of the gateway, which needs no run: alias, route
+    and audit follow each other there.
+
+    Args:
+        model: Registered name, as the registry shows it.
+        reason: Kept in the audit.
+    """
+    return bring_back(model, reason)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,9 @@ class GatewaySettings(BaseModel, frozen=True, extra="forbid", validate_default=T
     body_limit_bytes: int = Field(default=16_000_000, gt=0)
     upload_limit_bytes: int = Field(default=10 * 2**30, gt=0)
     predict_timeout_seconds: float = Field(default=30.0, gt=0)
+    default_model: str = Field(
+        default="", description="answers predictions that name no model, where several are served"
+    )
     refresh_seconds: float = Field(
         default=2.0, gt=0, description="routes are read again this often"
     )
@@ -138,7 +141,13 @@ class ServingSettings(BaseModel, frozen=True, extra="forbid", validate_default=T
     first_port: Port = 21000
     last_port: Port = 21999
     start_timeout_seconds: float = Field(default=60.0, gt=0, le=180)
-    drain_seconds: float = Field(default=2.0, ge=0, description="old server stays this long")
+    drain_seconds: float = Field(
+        default=2.0, ge=0, description="servers that get no more requests stay this long"
+    )
+    replicas: int = Field(default=1, ge=1, le=32, description="servers of a live version")
+    canary_weight: float = Field(
+        default=0.1, ge=0, le=1, description="share of requests a canary begins with"
+    )
 
 
 class SearchSettings(BaseModel, frozen=True, extra="forbid", validate_default=True):

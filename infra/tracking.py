@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 PRODUCTION = "production"
 """The alias that releases: whoever sets it changes what is served."""
 
+BESIDE = ("canary", "shadow", "staging", "dev")
+"""Aliases that release a version beside the live one, see `infra.database.routes.Role`."""
+
 PLAN_FILE, PLAN_ABOUT = "plan.pickle", "plan.json"
 """The compiled plan, and what was proven of it and which packages it needs."""
 

@@ -10,13 +10,13 @@ from prefect.cache_policies import NO_CACHE
 
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
-from infra.database.routes import Route, Routes
+from infra.database.routes import Route, Routes, Target
 from infra.errors import ModelNotFoundError
 from infra.refs import ModelRef
 from infra.serving import bentos, open_servers, switching
 from infra.serving.protocol import MODEL_PREFIX, ModelServers
-from infra.settings import get_settings
-from infra.tracking import Tracking
+from infra.settings import Settings, get_settings
+from infra.tracking import PRODUCTION, Tracking
 from tasks.retries import if_transient
 
 _RESTART_SECONDS = 12
@@ -61,15 +61,19 @@ def find_divergence(alias: str) -> Divergence:
     # in this order, so that the server of a release that begins or ends meanwhile is no stray
     programs = servers.programs()
     busy = releases.in_progress()
-    routes = {route.model: route for route in Routes(engine).all()}
-    wanted = Tracking(settings.tracking).aliased(alias)
+    table = Routes(engine)
+    live = table.all()
+    beside = table.targets()
+    routes = _behind(alias, live, beside)
+    wanted = _wanted(settings, table, alias)
     unserved = {
         name: version
         for name, version in wanted.items()
         if name not in busy and not _serves(routes.get(name), version, servers)
     }
     to_release, failing = _sort(unserved, releases)
-    strays = _strays(programs, routes, busy)
+    used = {each.program for each in live} | {each.program for each in beside}
+    strays = _strays(programs, used, busy)
     get_run_logger().info(
         "%d to release, %d failing, %d strays", len(to_release), len(failing), len(strays)
     )
@@ -118,10 +122,29 @@ def _sort(
     return tuple(to_release), tuple(failing)
 
 
-def _strays(programs: list[str], routes: dict[str, Route], busy: set[str]) -> tuple[str, ...]:
+def _strays(programs: list[str], used: set[str], busy: set[str]) -> tuple[str, ...]:
     """Return the servers no route leads to, except those of models being released now."""
-    used = {route.program for route in routes.values()}
     starting = tuple(f"{MODEL_PREFIX}{model}-v" for model in busy)
     return tuple(
         program for program in programs if program not in used and not program.startswith(starting)
     )
+
+
+def _behind(alias: str, live: list[Route], beside: list[Target]) -> dict[str, Route]:
+    """Return where the requests of an alias go, by model."""
+    if alias == PRODUCTION:
+        return {route.model: route for route in live}
+    return {each.model: each.route for each in beside if each.role == alias}
+
+
+def _wanted(settings: Settings, table: Routes, alias: str) -> dict[str, int]:
+    """Return the versions behind an alias, after setting those a rollback could not set."""
+    tracking = Tracking(settings.tracking)
+    for name, version in table.pending(alias).items():
+        tracking.set_alias(ModelRef.from_registered(name, version), alias)
+        table.settle(name, alias)
+    found = tracking.aliased(alias)
+    if alias == PRODUCTION:
+        return found
+    served = {route.model for route in table.all()}  # nothing is beside where nothing is live
+    return {name: version for name, version in found.items() if name in served}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -15,7 +16,7 @@ from prefect.transactions import Transaction, get_transaction
 
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
-from infra.database.routes import Route
+from infra.database.routes import Role, Route, Routes, Target
 from infra.errors import (
     ModelServerError,
     ReleaseFailedError,
@@ -26,10 +27,11 @@ from infra.errors import (
 )
 from infra.ports import LOOPBACK, find_free
 from infra.refs import ModelRef
+from infra.routing_errors import UnknownAliasError
 from infra.serving import bentos, open_servers, switching
 from infra.serving.protocol import MODEL_PREFIX
-from infra.settings import get_settings
-from infra.tracking import Tracking
+from infra.settings import Settings, get_settings
+from infra.tracking import BESIDE, PRODUCTION, Tracking
 from tasks.retries import if_transient
 
 _POLL_SECONDS = 0.2
@@ -47,11 +49,27 @@ def find_route(model: ModelRef) -> Route:
 
 
 @task(cache_policy=NO_CACHE)
-def find_live(model: ModelRef) -> Route | None:
-    """Return the version's route if it is in use and its server answers."""
-    route = switching.current_route(get_settings(), model.registered_name)
-    in_use = route is not None and route.version == model.version and bentos.is_ready(route.url)
-    return route if in_use else None
+def find_live(model: ModelRef, alias: str = PRODUCTION) -> Route | None:
+    """Return the version's server behind an alias if it is in use and answers."""
+    served = _served(model, alias)
+    in_use = served is not None and served.version == model.version and bentos.is_ready(served.url)
+    return served if in_use else None
+
+
+def _served(model: ModelRef, alias: str) -> Route | None:
+    """Return where requests for an alias of the model go."""
+    settings, name = get_settings(), model.registered_name
+    if alias == PRODUCTION:
+        return switching.current_route(settings, name)
+    target = switching.current_target(settings, name, role_of(alias))
+    return target.route if target is not None else None
+
+
+def role_of(alias: str) -> Role:
+    """Return what an alias releases beside the live one, or raise `UnknownAliasError`."""
+    if alias not in BESIDE:
+        raise UnknownAliasError(alias, (PRODUCTION, *BESIDE))
+    return cast("Role", alias)
 
 
 @task(
@@ -106,24 +124,29 @@ def _manifest(model: ModelRef, run_id: str, evidence: dict[str, Any]) -> dict[st
 
 
 @task(cache_policy=NO_CACHE)
-def launch_server(model: ModelRef, bento: Path) -> Route:
-    """Start a server for the version beside the one in use. Undone by stopping it."""
+def launch_servers(model: ModelRef, bento: Path, count: int = 1) -> list[Route]:
+    """Start servers for the version beside those in use. Undone by stopping them."""
     serving = get_settings().serving
-    port = find_free(serving.first_port, serving.last_port)
-    program = f"{MODEL_PREFIX}{model.registered_name}-v{model.version}-{port}"
-    active = get_transaction()
-    if active is not None:  # always: a task runs in a transaction of its own
-        active.set("program", program)
-    log = open_servers(serving).start(
-        program, bentos.serve_command(bento, port, log=serving.home / "predictions")
-    )
-    get_run_logger().info("%s on port %d, log %s", program, port, log)
-    return Route(model.registered_name, model.version, f"http://{LOOPBACK}:{port}", program)
+    active, started = get_transaction(), []
+    for _ in range(count):
+        port = find_free(serving.first_port, serving.last_port)
+        program = f"{MODEL_PREFIX}{model.registered_name}-v{model.version}-{port}"
+        started.append(
+            Route(model.registered_name, model.version, f"http://{LOOPBACK}:{port}", program)
+        )
+        if active is not None:  # always: a task runs in a transaction of its own
+            active.set("programs", [each.program for each in started])
+        command = bentos.serve_command(bento, port, log=serving.home / "predictions")
+        log = open_servers(serving).start(program, command)
+        get_run_logger().info("%s on port %d, log %s", program, port, log)
+    return started
 
 
-@launch_server.on_rollback
+@launch_servers.on_rollback
 def _stop_launched(transaction: Transaction) -> None:
-    open_servers(get_settings().serving).stop(transaction.get("program"))
+    servers = open_servers(get_settings().serving)
+    for program in transaction.get("programs", []):
+        servers.stop(program)
 
 
 @task(cache_policy=NO_CACHE)
@@ -183,10 +206,11 @@ def smoke_test(model: ModelRef, route: Route) -> float:
 
 
 @task(cache_policy=NO_CACHE)
-def switch_traffic(model: ModelRef, alias: str, route: Route) -> Route | None:
-    """Send the model's requests to `route` and return where they went before.
+def switch_traffic(model: ModelRef, alias: str, servers: list[Route]) -> list[str]:
+    """Send the requests of an alias to `servers` and return the programs nobody needs any more.
 
-    It is the last step that can fail, and undoes itself if it does.
+    The live server of before stays as the standby; that of the version before it goes. It is the
+    last step that can fail, and undoes itself if it does.
 
     Raises
     ------
@@ -200,23 +224,57 @@ def switch_traffic(model: ModelRef, alias: str, route: Route) -> Route | None:
     if current != model.version:
         pointed = f"v{current}" if current is not None else "nothing"
         raise SupersededError(str(model), alias, pointed)
-    previous = switching.current_route(settings, route.model)
+    before = _programs(model.registered_name)
+    if alias == PRODUCTION:
+        _switch_live(settings, servers)
+    else:
+        weight = settings.serving.canary_weight if alias == "canary" else 0.0
+        target = Target(**asdict(servers[0]), role=role_of(alias), weight=weight)
+        switching.put_target(settings, target)
+    get_run_logger().info("%s now answers with v%d", alias, model.version)
+    return sorted(before - _programs(model.registered_name))
+
+
+def _switch_live(settings: Settings, servers: list[Route]) -> None:
+    first, *others = servers
+    previous = switching.current_route(settings, first.model)
     try:
-        switching.switch_route(settings, route)
+        switching.switch_route(settings, first)
+        for each in others:
+            switching.put_target(settings, Target(**asdict(each), role="replica"))
     except ServiceUnavailableError:  # it may have switched before it fell silent
-        switching.restore(settings, route.model, previous)
+        switching.restore(settings, first.model, previous)
         raise
-    get_run_logger().info("%s now answers with v%d", route.model, route.version)
-    return previous
+
+
+def _programs(model: str) -> set[str]:
+    """Return the programs of all servers of a model that the routing table knows."""
+    routes = Routes(open_database(get_settings().database))
+    live = routes.get(model)
+    beside = {each.program for each in routes.targets() if each.model == model}
+    return beside | ({live.program} if live is not None else set())
 
 
 @task(cache_policy=NO_CACHE)
-def retire_server(route: Route) -> None:
-    """Stop a server that no longer gets requests, after those under way had time to end."""
+def retire_servers(programs: list[str]) -> None:
+    """Stop servers that no longer get requests, after those under way had time to end."""
     serving = get_settings().serving
     time.sleep(serving.drain_seconds)
-    open_servers(serving).stop(route.program)
-    get_run_logger().info("stopped %s", route.program)
+    for program in programs:
+        open_servers(serving).stop(program)
+        get_run_logger().info("stopped %s", program)
+
+
+@task(cache_policy=NO_CACHE)
+def bring_back(model: str, reason: str) -> int:
+    """Have the gateway bring back the version before the live one and return it.
+
+    Raises
+    ------
+    NothingToRollBackError
+        If none is kept warm.
+    """
+    return switching.roll_back(get_settings(), model, reason, actor="flow rollback_model")
 
 
 @task(cache_policy=NO_CACHE)

@@ -128,6 +128,40 @@ Index(
     postgresql_where=text("state = 'running'"),
 )
 
+targets = Table(
+    "targets",
+    metadata,
+    Column("model", String(201), primary_key=True),
+    Column("program", String(300), primary_key=True),
+    Column("role", String(20), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
+pending_aliases = Table(
+    "pending_aliases",
+    metadata,
+    Column("model", String(201), primary_key=True),
+    Column("alias", String(100), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("since", Instant, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(50), nullable=False),
+    Column("subject", String(300), nullable=False, index=True),
+    Column("detail", JSON, nullable=False),
+    Column("previous", String(64), nullable=False, unique=True),  # two entries cannot follow one
+    Column("digest", String(64), nullable=False),
+)
+
 routes = Table(
     "routes",
     metadata,

@@ -19,10 +19,22 @@ from infra.errors import PlatformError, ServiceUnavailableError, TransientError
 from infra.events import GATEWAY_RESOURCE, GATEWAY_STARTED
 from infra.gateway.dependencies import Parts
 from infra.gateway.experiments import Experiments
+from infra.gateway.forwarding import Forwarder
 from infra.gateway.limits import BodyLimit
 from infra.gateway.metrics import GatewayMetrics
-from infra.gateway.routes import datasets, health, hooks, predictions, routing, training
+from infra.gateway.registry import Registry
+from infra.gateway.routes import (
+    datasets,
+    deployments,
+    health,
+    hooks,
+    journal,
+    predictions,
+    routing,
+    training,
+)
 from infra.gateway.routing import RoutingTable
+from infra.gateway.shadows import Shadows
 from infra.orchestrator import Orchestrator
 from infra.storage import open_store
 
@@ -47,6 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
             table = RoutingTable(Routes(open_database(settings.database)))
             orchestrator = Orchestrator(settings.orchestrator)
             catalogue = Catalogue(open_database(settings.database))
+            forwarder = Forwarder(settings.gateway.predict_timeout_seconds)
+            shadows = Shadows(forwarder)
             app.state.parts = Parts(
                 settings,
                 table,
@@ -55,6 +69,9 @@ def create_app(settings: Settings) -> FastAPI:
                 client,
                 catalogue,
                 Experiments(settings.tracking, client),
+                Registry(settings.tracking, client),
+                forwarder,
+                shadows,
             )
             background = [
                 asyncio.create_task(_refresh(table, settings.gateway.refresh_seconds)),
@@ -67,6 +84,8 @@ def create_app(settings: Settings) -> FastAPI:
             for ended in await asyncio.gather(*background, return_exceptions=True):
                 if isinstance(ended, Exception):  # its time is over: told, and no more
                     _LOGGER.error("a task beside the gateway failed", exc_info=ended)
+            await shadows.close()
+            await forwarder.close()
 
     app = FastAPIOffline(  # /docs from this machine: it works without the internet
         title="Millrace gateway",
@@ -79,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
         limit_bytes=settings.gateway.body_limit_bytes,
         others={datasets.UPLOAD: settings.gateway.upload_limit_bytes},
     )
-    for module in (predictions, datasets, training, hooks, routing, health):
+    for module in (predictions, journal, deployments, datasets, training, hooks, routing, health):
         app.include_router(module.router)
     return app
 

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from infra.database.catalogue import Catalogue
     from infra.gateway.experiments import Experiments
+    from infra.gateway.forwarding import Forwarder
     from infra.gateway.metrics import GatewayMetrics
+    from infra.gateway.registry import Registry
     from infra.gateway.routing import RoutingTable
+    from infra.gateway.shadows import Shadows
     from infra.orchestrator import Orchestrator
     from infra.settings import GatewaySettings, Settings
 
@@ -37,6 +40,9 @@ class Parts:
     client: httpx.AsyncClient
     catalogue: Catalogue
     experiments: Experiments
+    registry: Registry
+    forwarder: Forwarder
+    shadows: Shadows
     delivered: dict[str, None] = field(default_factory=dict)
     background: set[asyncio.Task[None]] = field(default_factory=set)
 

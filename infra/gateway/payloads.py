@@ -54,12 +54,6 @@ class Readiness(BaseModel, frozen=True):
     prefect: bool
 
 
-class PredictionRequest(BaseModel):
-    """Named rows: one object per row, column names to values."""
-
-    rows: list[dict[str, str | int | float | bool | None]] = Field(min_length=1)
-
-
 class DatasetBody(BaseModel, frozen=True):
     """A dataset version as the catalogue has it; `schema` is named so in JSON."""
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from infra.database.engine import open_database
-from infra.database.routes import Route, Routes
+from infra.database.routes import Role, Route, Routes, Target
 from infra.errors import ServiceUnavailableError
+from infra.routing_errors import NothingToRollBackError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.settings import Settings
 
 _TIMEOUT_SECONDS = 10.0
@@ -34,6 +38,11 @@ def current_route(settings: Settings, model: str) -> Route | None:
     return Routes(open_database(settings.database)).get(model)
 
 
+def current_target(settings: Settings, model: str, role: Role) -> Target | None:
+    """Return the model's server in a role beside the live one."""
+    return Routes(open_database(settings.database)).target(model, role)
+
+
 def switch_route(settings: Settings, route: Route) -> None:
     """Send requests for the route's model to its server from now on.
 
@@ -42,7 +51,16 @@ def switch_route(settings: Settings, route: Route) -> None:
     if settings.gateway.url is None:
         Routes(open_database(settings.database)).put(route)
         return
-    _call(settings, route)
+    _call(settings, f"/routes/{route.model}", asdict(route))
+
+
+def put_target(settings: Settings, target: Target) -> None:
+    """Put a server in a role beside the live one, as `switch_route` does."""
+    if settings.gateway.url is None:
+        Routes(open_database(settings.database)).put_target(target)
+        return
+    body = {key: value for key, value in asdict(target).items() if key not in ("model", "role")}
+    _call(settings, f"/routes/{target.model}/{target.role}", body)
 
 
 def restore(settings: Settings, model: str, route: Route | None) -> None:
@@ -51,18 +69,38 @@ def restore(settings: Settings, model: str, route: Route | None) -> None:
     if route is None:
         routes.remove(model)
     else:
-        routes.put(route)
+        routes.restore(route)
 
 
-def _call(settings: Settings, route: Route) -> None:
+def roll_back(settings: Settings, model: str, reason: str, actor: str) -> int:
+    """Have the gateway bring back the version before and return it."""
+    if settings.gateway.url is None:
+        raise ServiceUnavailableError("the gateway", "none runs: start the stack")
+    headers = {"x-actor": actor}
+    body = {"reason": reason}
+    answer = _ask(settings, "POST", f"/deploy/{model}/rollback", body, headers)
+    return int(answer.json()["version"])
+
+
+def _call(settings: Settings, path: str, body: Mapping[str, Any]) -> None:
+    _ask(settings, "PUT", path, body, {})
+
+
+def _ask(
+    settings: Settings, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
+) -> httpx.Response:
     token = settings.gateway.token.get_secret_value()
     try:
-        response = httpx.put(
-            f"{settings.gateway.url}/routes/{route.model}",
-            json=asdict(route),
-            headers={"Authorization": f"Bearer {token}"},
+        response = httpx.request(
+            method,
+            f"{settings.gateway.url}{path}",
+            json=body,
+            headers={"Authorization": f"Bearer {token}", **headers},
             timeout=_TIMEOUT_SECONDS,
         )
+        if response.status_code == HTTPStatus.CONFLICT:
+            raise NothingToRollBackError(path.split("/")[2])
         response.raise_for_status()
     except httpx.HTTPError as error:
         raise ServiceUnavailableError("the gateway", str(error)) from error
+    return response

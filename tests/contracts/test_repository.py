@@ -21,6 +21,7 @@ from prefect.utilities.callables import parameter_schema
 import infra.errors
 import infra.gateway.errors
 import infra.predictions.errors
+import infra.routing_errors
 import tasks.tabular.errors
 import tasks.tabular.experiment_errors
 import tasks.tabular.plans.errors
@@ -60,6 +61,10 @@ ERRORS = [
     infra.gateway.errors.SignatureError("it lacks a signature"),
     infra.errors.SmokeTestError("adult v1", "scores differ"),
     infra.errors.StackError("port 5000 is taken", "stop it"),
+    infra.routing_errors.NothingToRollBackError("adult"),
+    infra.routing_errors.TargetNotFoundError("adult", "staging", ("production",)),
+    infra.routing_errors.UnclearModelError(("adult",)),
+    infra.routing_errors.UnknownAliasError("prod", ("production",)),
     infra.errors.SupersededError("adult v1", "production", "v2"),
     infra.errors.TransientError(),
     infra.errors.UnsafeKeyError("../x"),
@@ -179,6 +184,7 @@ def test_every_error_survives_pickling(error: Exception) -> None:
     [
         infra.errors,
         infra.gateway.errors,
+        infra.routing_errors,
         infra.predictions.errors,
         tasks.tabular.errors,
         tasks.tabular.experiment_errors,

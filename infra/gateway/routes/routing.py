@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Response
 
-from infra.database.routes import Route
+from infra.database.routes import Role, Route, Target
 from infra.gateway.dependencies import PartsDependency, require_token
 from infra.gateway.payloads import RouteBody, RouteName
+from infra.gateway.serving_payloads import TargetBody
 
 router = APIRouter(prefix="/routes", tags=["routes"], dependencies=[Depends(require_token)])
 
@@ -24,6 +25,14 @@ def list_routes(parts: PartsDependency) -> list[RouteBody]:
 def switch(model: RouteName, body: RouteBody, parts: PartsDependency) -> None:
     """Send the model's requests to another server from now on."""
     parts.table.switch(Route(model, body.version, body.url, body.program))
+
+
+@router.put("/{model}/{role}", status_code=204, response_class=Response)
+def put_target(model: RouteName, role: Role, body: TargetBody, parts: PartsDependency) -> None:
+    """Put a server in a role beside the live one."""
+    parts.table.find(model)  # a shadow needs something to follow
+    target = Target(model, role, body.version, body.url, body.program, body.weight)
+    parts.table.put_target(target)
 
 
 @router.delete("/{model}", status_code=204, response_class=Response)
