@@ -1,6 +1,6 @@
 # One vocabulary for people, hooks and CI. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo up down status doctor env torch test check format bench bench-automl clean hooks
+.PHONY: help demo up down status doctor env torch test check format bench bench-automl bench-serving clean hooks
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,12 +51,15 @@ bench: $(VENV)/.developed $(VENV)/.torched ## measure what the README claims
 bench-automl: $(VENV)/.developed $(VENV)/.torched ## compare our AutoML with its peers on a dozen tables, a minute each
 	@$(BIN)/python -m tests.benchmarks.automl
 
+bench-serving: $(VENV)/.developed ## hold the model server to its bars, beside MLflow's and a plain FastAPI
+	@$(BIN)/python -m tests.benchmarks.serving
+
 hooks: $(VENV)/.developed ## have git run `make check` before every commit
 	@$(BIN)/pre-commit install
 
 clean: ## stop the stack and delete the environment and everything it kept
 	@test ! -f $(VENV)/.installed || $(BIN)/python -m infra.local down
-	rm -rf $(VENV) .millrace .bench-automl .millrace-bench.json .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .millrace .bench-automl .millrace-bench.json .millrace-bench-serving.json .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; set PYTHON to a Python 3.11 or newer" >&2; exit 1; }

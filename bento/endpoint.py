@@ -222,7 +222,7 @@ class Endpoint:
     def _read(self, body: bytes, media_type: str) -> Batch:
         if media_type == JSON:
             return self._reader.read(body)
-        return self._reader.read_table(*read_table(body, media_type))
+        return self._reader.read_table(*read_table(body, media_type, self._reader.most_rows))
 
     def _predictions(self, scores: Any) -> list[dict[str, Any]]:
         """Return a prediction per row; a score that is no number is a `Refusal`."""
@@ -297,20 +297,23 @@ class Endpoint:
 
     async def _answer_plain(self, path: str, method: str, send: Send) -> None:
         if method not in ("GET", "HEAD"):
-            await _send(send, 405, JSON, _words("MethodNotAllowed", "send GET"), b"GET")
+            await _send(send, 405, JSON, _words("MethodNotAllowed", "send GET"), b"GET, HEAD")
             return
-        if path in self._pages:
+        if not self.knows(path):
+            await _send(send, 404, JSON, _words("NotFound", "see /docs for what there is"))
+        elif path in self._pages:
             kind, content = self._pages[path]
             await _send(send, 200, kind, content)
         elif path == "/metrics":
             await _send(send, 200, TEXT, self._metrics.exposed(self._journal))
-        elif path == "/health/ready" and self._scores is None:
+        elif path in _READY and self._scores is None:
             await _send(send, 503, TEXT, b"loading")
         else:
             await _send(send, 200, TEXT, b"live" if path == "/health/live" else b"ready")
 
 
-_PLAIN = frozenset({"/health/live", "/health/ready", "/metrics"})
+_READY = frozenset({"/health/ready", "/readyz"})  # the latter is BentoML's, which knows no loading
+_PLAIN = frozenset({"/health/live", "/metrics"}) | _READY
 _encode = msgspec.json.Encoder().encode
 
 
@@ -333,11 +336,19 @@ def _question(scope: Scope) -> Question:
         if name == b"content-type":
             media_type = value.split(b";")[0].strip().decode("latin-1").lower()
         elif name == b"accept":
-            wanted = value.split(b";")[0].strip().decode("latin-1").lower()
-            accepts = wanted if wanted in (CSV, ARROW) else JSON
+            accepts = _accepted(value)
         elif name == _CALLER:
             caller = value[:_LONGEST_CALLER].decode("latin-1")
     return Question(media_type, accepts, caller, time.perf_counter())
+
+
+def _accepted(value: bytes) -> str:
+    """Return the first media type of the header that is written here; JSON where none is."""
+    for part in value.decode("latin-1").lower().split(","):
+        wanted = part.split(";")[0].strip()
+        if wanted in (JSON, CSV, ARROW):
+            return wanted
+    return JSON
 
 
 def _columns_json(columns: Any, batch: Batch) -> bytes:

@@ -101,6 +101,7 @@ class Journal:
     def _open(self) -> None:
         """Make a segment that is locked before anybody can see it as one."""
         name = f"{int(time.time() * 1000)}-{uuid4().hex}"
+        self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f".{name}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         file = os.open(draft, flags, 0o640)
@@ -109,6 +110,7 @@ class Journal:
             self._path = draft.rename(self._folder / f"{name}.log")
         except OSError:
             os.close(file)
+            draft.unlink(missing_ok=True)
             raise
         self._file, self._size, self._opened = file, 0, time.monotonic()
 
@@ -134,19 +136,24 @@ class Journal:
     def _keep(self) -> None:
         """Sync, turn the page, try again: once a beat, off the way of answers."""
         while not self._ended.wait(_BEAT_SECONDS):
-            with self._lock:
-                self._retry()
-                if self._file is not None and self._is_old():
-                    self._let_go(sync=False)  # archived within the minute, and synced there
-                file = os.dup(self._file) if self._file is not None and self._dirty else None
-                self._dirty = False
-            if file is not None:
-                try:
-                    os.fsync(file)
-                except OSError:
-                    self._dirty = True
-                finally:
-                    os.close(file)
+            try:
+                self._beat()
+            except OSError:  # the disk, or a lack of descriptors: the next beat tries again
+                self._dirty = True
+
+    def _beat(self) -> None:
+        with self._lock:
+            self._retry()
+            if self._file is not None and self._is_old():
+                self._let_go(sync=False)  # archived within the minute, and synced there
+            if self._file is None or not self._dirty:
+                return
+            file = os.dup(self._file)
+            self._dirty = False
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
     def _is_old(self) -> bool:
         return self._size > 0 and time.monotonic() - self._opened > SEGMENT_SECONDS

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -74,6 +75,7 @@ def _end_if_failed(loading: asyncio.Task[None]) -> None:
 def main() -> None:
     """Serve until told to stop."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again at its end
     listening = _bound(given.host, given.port)
     if given.log:
         os.environ["PREDICTION_LOG"] = given.log

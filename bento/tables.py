@@ -17,13 +17,16 @@ CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
 
+UNPACKED_BYTES = 500_000_000
+"""Size of a table in memory, at most."""
+
 
 class UnsupportedTypeError(ValueError):
     """Bodies of the media type are not read here."""
 
 
-def read_table(body: bytes, media_type: str) -> Table:
-    """Return columns by name and the number of rows.
+def read_table(body: bytes, media_type: str, most_rows: int) -> Table:
+    """Return columns by name and the number of rows, which are `most_rows` at most.
 
     Raises
     ------
@@ -35,7 +38,7 @@ def read_table(body: bytes, media_type: str) -> Table:
     if media_type not in _READERS:
         raise UnsupportedTypeError(f"{media_type!r}; send {', '.join(ACCEPTED)}")
     try:
-        return _READERS[media_type](body)
+        return _READERS[media_type](body, most_rows)
     except RowsError:
         raise
     except ImportError as error:
@@ -66,7 +69,7 @@ def write_arrow(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     return stream.getvalue()
 
 
-def _read_csv(body: bytes) -> Table:
+def _read_csv(body: bytes, most_rows: int) -> Table:
     text = body.decode("utf-8-sig")
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = next(lines, None)
@@ -75,6 +78,7 @@ def _read_csv(body: bytes) -> Table:
     if len(set(header)) < len(header):
         raise RowsError([("line 1", "names a column twice")])
     rows = [row for row in lines if row]
+    _require_bounds(len(rows), 0, most_rows)
     for place, row in enumerate(rows):
         if len(row) != len(header):
             wanted = f"has {len(row)} values instead of {len(header)}"
@@ -83,29 +87,56 @@ def _read_csv(body: bytes) -> Table:
     return {name: list(values) for name, values in zip(header, columns, strict=True)}, len(rows)
 
 
-def _read_arrow(body: bytes) -> Table:
+def _read_arrow(body: bytes, most_rows: int) -> Table:
     import pyarrow as pa  # noqa: PLC0415 - as above
 
+    batches, rows, size = [], 0, 0
     with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
-        return _columns(stream.read_all())
+        for batch in stream:
+            rows, size = rows + batch.num_rows, size + batch.nbytes
+            _require_bounds(rows, size, most_rows)
+            batches.append(batch)
+        return _columns(pa.Table.from_batches(batches, stream.schema))
 
 
-def _read_parquet(body: bytes) -> Table:
+def _read_parquet(body: bytes, most_rows: int) -> Table:
     import pyarrow as pa  # noqa: PLC0415 - as above
     import pyarrow.parquet as pq  # noqa: PLC0415 - as above
 
-    return _columns(pq.read_table(pa.BufferReader(body)))
+    file = pq.ParquetFile(pa.BufferReader(body))
+    said = file.metadata
+    groups = (said.row_group(place) for place in range(said.num_row_groups))
+    _require_bounds(said.num_rows, sum(each.total_byte_size for each in groups), most_rows)
+    return _columns(file.read())
+
+
+def _require_bounds(rows: int, size: int, most_rows: int) -> None:
+    """Refuse tables that are small packed and huge unpacked, before they are."""
+    if rows > most_rows:
+        raise RowsError([("", f"more than {most_rows:,} rows; send them in several requests")])
+    if size > UNPACKED_BYTES:
+        raise RowsError([("", f"more than {UNPACKED_BYTES:,} bytes when unpacked")])
 
 
 def _columns(table: Any) -> Table:
+    table.validate(full=True)  # offsets that lead outside are read otherwise
     names = table.column_names
     if len(set(names)) < len(names):
         raise RowsError([("", "the table names a column twice")])
-    values = {name: table.column(name).to_pylist() for name in names}
-    return values, table.num_rows
+    return {name: _values(table.column(name)) for name in names}, table.num_rows
 
 
-_READERS: dict[str, Callable[[bytes], Table]] = {
+def _values(column: Any) -> list[Any]:
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        # Python's dates end at microseconds, as models' do
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+_READERS: dict[str, Callable[[bytes, int], Table]] = {
     CSV: _read_csv,
     ARROW: _read_arrow,
     PARQUET: _read_parquet,

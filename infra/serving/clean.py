@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import deque
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,9 +62,9 @@ def require_clean(context: Path, requirements: Sequence[str], what: str) -> None
 def _closure(requirements: Iterable[str], what: str) -> list[Distribution]:
     """Return the distributions that requirements name, and those that these require in turn."""
     found: dict[str, Distribution] = {}
-    open_ = [(Requirement(line), "") for line in requirements]
-    while open_:
-        wanted, extra = open_.pop()
+    open_ = deque((Requirement(line), "") for line in requirements)
+    while open_:  # first in, first out: the pins are held before anything they require
+        wanted, extra = open_.popleft()
         if wanted.marker is not None and not wanted.marker.evaluate({"extra": extra}):
             continue
         key = re.sub(r"[-_.]+", "-", wanted.name).lower()

@@ -58,8 +58,8 @@ def _compile_ensemble(builder: Builder, model: Any) -> bool:
     classes = getattr(model, "classes_", None)
     codes = None if classes is None else np.arange(len(classes))
     prepared = {
-        member.preparation: compile_preparation(builder, model.preparations_[member.preparation])
-        for member in model.members_
+        place: compile_preparation(builder, model.preparations_[place])
+        for place in dict.fromkeys(member.preparation for member in model.members_)
     }
     candidates: dict[str, list[tuple[int, float]]] = {}
     for member in model.members_:

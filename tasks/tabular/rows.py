@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from math import isfinite
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 MOST_FAULTS = 10
 """Faults that are told of one request."""
 
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_LONGEST_NUMBER = 400
+"""Characters: the largest float has 309 digits."""
+
 _SHOWN = 60
 
 
@@ -93,8 +97,7 @@ class Reader:
         self.numbers = self._places("numeric", "boolean")
         self.texts = self._places("categorical", "text")
         self.instants = self._places("datetime")
-        self._row = _struct(self.columns)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_payload(self._row))
+        self._decoder = _decoder(self.columns)
         self._numbers = _getter(self.numbers)
         self._texts = [attrgetter(f"f{place}") for place in self.texts]
         self._instants = [attrgetter(f"f{place}") for place in self.instants]
@@ -108,7 +111,7 @@ class Reader:
             With the place of every value that is not what its column holds.
         """
         try:
-            rows = self._decoder.decode(body).rows
+            rows = self._decoder.decode(body).rows if self._decoder is not None else ()
             if 0 < len(rows) <= self.most_rows:
                 return self._typed(rows)
         except (ValueError, OverflowError, RecursionError):  # msgspec's errors are ValueErrors
@@ -117,7 +120,7 @@ class Reader:
 
     def read_named(self, rows: Sequence[Any]) -> Batch:
         """Read named rows, column names to values; columns the model lacks are ignored."""
-        self._require_size(len(rows))
+        self.require_size(len(rows))
         faults: list[tuple[str, str]] = []
         for place, row in enumerate(rows):
             if not isinstance(row, dict):
@@ -135,7 +138,7 @@ class Reader:
             raise RowsError([("features", "is no list")])
         single = not any(isinstance(each, list) for each in features)
         rows = [features] if single else features
-        self._require_size(len(rows))
+        self.require_size(len(rows))
         names = [column.name for column in self.columns]
         faults = []
         for place, row in enumerate(rows):
@@ -158,7 +161,7 @@ class Reader:
 
     def read_table(self, table: Mapping[str, Sequence[Any]], size: int) -> Batch:
         """Read a table, column by column; texts are coerced, and empty ones are gaps."""
-        self._require_size(size)
+        self.require_size(size)
         absent = [each for each in self.columns if each.name not in table]
         lacking = [each.name for each in absent if not each.nullable]
         if lacking:
@@ -193,7 +196,7 @@ class Reader:
             size,
             numbers.reshape(size, len(self.numbers)),
             tuple([[get(row) for row in rows] for get in self._texts]),
-            tuple([[_in_utc(get(row)) for row in rows] for get in self._instants]),
+            tuple([[_moment(get(row)) for row in rows] for get in self._instants]),
         )
 
     def _tolerant(self, body: bytes) -> Batch:
@@ -211,7 +214,8 @@ class Reader:
                 return self.read_features(inner["features"])
         raise RowsError([("", 'send {"rows": [{column: value}]} or {"features": [values]}')])
 
-    def _require_size(self, size: int) -> None:
+    def require_size(self, size: int) -> None:
+        """Refuse no rows and more than `most_rows`."""
         if not size:
             raise RowsError([("rows", "is empty; send at least one row")])
         if size > self.most_rows:
@@ -232,7 +236,7 @@ class Reader:
             coerce, cells = _COERCERS[column.kind], []
             for place, value in enumerate(values(column)):
                 try:
-                    empty = value is None or value is _ABSENT or (tabular and value == "")
+                    empty = value is None or value is _ABSENT or (tabular and _is_blank(value))
                     cells.append(_gap(column, value) if empty else coerce(value, column))
                 except (ValueError, TypeError, OverflowError, OSError) as error:
                     if len(faults) < MOST_FAULTS:
@@ -259,7 +263,7 @@ _PYTHON = {
     "boolean": bool,
     "categorical": str,
     "text": str,
-    "datetime": datetime,
+    "datetime": str,  # ISO 8601 in all its forms, read below
 }
 
 
@@ -274,6 +278,14 @@ def _struct(columns: Sequence[Column]) -> type[msgspec.Struct]:
     return msgspec.defstruct(
         "Row", fields, rename=names, kw_only=True, gc=False, forbid_unknown_fields=True
     )
+
+
+def _decoder(columns: Sequence[Column]) -> msgspec.json.Decoder[Any] | None:
+    """Return the compiled decoder; None for column names that msgspec has no fields for."""
+    try:
+        return msgspec.json.Decoder(_payload(_struct(columns)))
+    except ValueError:
+        return None
 
 
 def _payload(row: type[msgspec.Struct]) -> type[msgspec.Struct]:
@@ -298,6 +310,11 @@ def _width(width: int, names: list[str]) -> str:
     return f"{wanted}: {', '.join(names)}"
 
 
+def _is_blank(value: Any) -> bool:
+    """Whether a cell of a table is empty: an empty text, or NaN."""
+    return isinstance(value, str | float) and (value == "" or value != value)  # noqa: PLR0124 - NaN
+
+
 def _gap(column: Column, value: Any) -> Any:
     if column.nullable:
         return np.nan if column.kind in ("numeric", "boolean") else None
@@ -310,16 +327,23 @@ def _gap(column: Column, value: Any) -> Any:
 def _worded(error: Exception, value: Any, column: Column) -> str:
     if isinstance(error, _FaultError):
         return str(error)
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:
+        shown = f"a deep {type(value).__name__}"
     shown = shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"
     return f"{shown} is no {column.kind} value"
 
 
 def _number(value: Any, column: Column) -> float:
+    if isinstance(value, Decimal):  # as tables have them
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError
-    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is None:
-        raise ValueError
+    if isinstance(value, str):
+        text = value if len(value) <= _LONGEST_NUMBER else ""
+        if _NUMBER.fullmatch(text.strip()) is None:
+            raise ValueError
     number = float(value)
     if not isfinite(number):
         if isinstance(value, float) and column.nullable:  # a table's NaN is a gap
@@ -351,13 +375,19 @@ def _instant(value: Any, _column: Column) -> datetime | None:
     """Read ISO 8601, in UTC where it names no zone, or Unix seconds."""
     if isinstance(value, datetime):
         return _in_utc(value)
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
     if isinstance(value, bool):
         raise TypeError
     if isinstance(value, str):
-        return _in_utc(datetime.fromisoformat(value.strip()))
+        return _moment(value.strip())
     if not isfinite(value):
         raise ValueError
     return datetime.fromtimestamp(value, UTC)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else _in_utc(datetime.fromisoformat(text))
 
 
 def _in_utc(moment: datetime | None) -> datetime | None:

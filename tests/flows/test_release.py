@@ -148,3 +148,38 @@ def test_reconciliation_brings_about_what_no_event_did(
 
     assert again.released == (model,)
     assert servers.is_running(routes.get("adult").program)
+
+
+def test_the_version_before_stays_warm_and_the_alias_follows_a_rollback(
+    model: ModelRef, platform: Settings, servers, tracking: Tracking
+) -> None:
+    routes = Routes(open_database(platform.database))
+    evidence = tracking.evidence(tracking.run_of(model))
+    first = release_model(model)
+    request = TrainingRequest(target="income", budget_seconds=1, learners=("logistic_regression",))
+    second = train_model(DatasetRef(**evidence["dataset"]), request)
+    tracking.set_alias(second, PRODUCTION)
+    assert release_model(second).outcome == "released"
+
+    # both servers answer, and the one of before is the standby
+    assert routes.target("adult", "standby").version == 1
+    assert predict(first.url, evidence["sample"][0]).json()["version"] == 1
+    assert len(servers.programs()) == 2
+
+    # the registry was away when the version was taken back: reconciliation sets the alias first
+    routes.roll_back("adult", PRODUCTION, actor="ada", reason="")
+    report = reconcile()
+
+    assert (report.released, report.stopped) == ((), ())
+    assert tracking.version_of("adult", PRODUCTION) == 1
+    assert routes.pending(PRODUCTION) == {}
+    assert routes.get("adult").version == 1
+
+    # another alias releases beside the live version
+    tracking.set_alias(second, "canary")
+    report = reconcile()
+
+    assert report.released == (second,)
+    canary = routes.target("adult", "canary")
+    assert (canary.version, canary.weight) == (2, platform.serving.canary_weight)
+    assert routes.get("adult").version == 1

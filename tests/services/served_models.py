@@ -7,9 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -25,10 +23,11 @@ from infra.provenance import ROOT
 from infra.serving import bentos
 from infra.tracking import PLAN_ABOUT, PLAN_FILE
 from tasks.tabular import packing
-from tasks.tabular.compiled import compile_proven, dump_plan
+from tasks.tabular.compiled import compile_model
 from tasks.tabular.evidence import json_rows
 from tasks.tabular.features import usable
 from tasks.tabular.learners import LEARNERS, make_model, predict_scores
+from tasks.tabular.plans.plan import dump_plan
 from tasks.tabular.problem import Problem, identify
 from tasks.tabular.schema import Schema, conform, infer
 
@@ -151,11 +150,10 @@ def ingredients(fitted: Fitted, folder: Path, name: str, *, compiled: bool) -> b
     (files / "model.pkl").write_bytes(cloudpickle.dumps(fitted.pipeline))
     (files / "requirements.txt").write_text("\n".join(packing.requirements(fitted.pipeline)))
     if compiled:
-        made = compile_proven(fitted.pipeline, fitted.schema, fitted.problem, fitted.frame)
-        assert made.plan is not None, made.reason
+        made = compile_model(fitted.pipeline, fitted.schema, fitted.problem)
         plan.mkdir()
-        (plan / PLAN_FILE).write_bytes(dump_plan(made.plan))
-        needs = packing.pinned(made.plan.needs)
+        (plan / PLAN_FILE).write_bytes(dump_plan(made))
+        needs = packing.pinned(made.needs)
         (plan / PLAN_ABOUT).write_text(json.dumps({"requirements": needs}))
     return bentos.Ingredients(
         files, plan if compiled else None, fitted.manifest(name), {"model": name}
@@ -163,28 +161,21 @@ def ingredients(fitted: Fitted, folder: Path, name: str, *, compiled: bool) -> b
 
 
 def build_all(folder: Path) -> dict[str, Served]:
-    """Build the Bentos that the tests of this folder ask, two at a time.
+    """Build the Bentos that the tests of this folder ask.
 
-    The one that is served as it is, is laid out only: that it builds, `test_bentos` proves.
+    The first is built as a release would; the others are laid out only, which leaves out the
+    seconds that BentoML takes to describe them.
     """
     income, fields = fit_income(), fit_crops()
-    made = {
-        "income": (income, ingredients(income, folder / "income", "income", compiled=True)),
-        "crops": (fields, ingredients(fields, folder / "crops", "crops", compiled=True)),
-    }
-    plain = ingredients(income, folder / "as_it_is", "as_it_is", compiled=False)
-    source = folder / "laid_out" / "src"
-    source.mkdir(parents=True)
-    bentos._lay_out(plain, source)
-    with ThreadPoolExecutor(2) as pool:
-        built = pool.map(
-            lambda name: bentos.build(made[name][1], name=name, version="v3", home=folder), made
-        )
-        found = {
-            name: Served(name, bento, made[name][0])
-            for name, bento in zip(made, built, strict=True)
-        }
-    return found | {"as_it_is": Served("as_it_is", source.parent, income)}
+    first = ingredients(income, folder / "income", "income", compiled=True)
+    bento = bentos.build(first, name="income", version="v3", home=folder)
+    found = {"income": Served("income", bento, income)}
+    for name, fitted, compiled in (("crops", fields, True), ("as_it_is", income, False)):
+        source = folder / name / "src"
+        source.mkdir(parents=True)
+        bentos._lay_out(ingredients(fitted, folder / name, name, compiled=compiled), source)
+        found[name] = Served(name, source.parent, fitted)
+    return found
 
 
 @dataclass
@@ -325,9 +316,7 @@ async def ask(
     await app(scope, receive or give, take)
     start = sent[0]
     content = b"".join(each.get("body", b"") for each in sent[1:])
-    return Answer(
-        start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, content
-    )
+    return Answer(start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, content)
 
 
 def copied(source: Path, folder: Path) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tasks.tabular.rows import Column
 
@@ -23,7 +23,22 @@ MUTATED = 0.35
 HUGE = 3e38
 """Nearly the largest float32: beyond it scikit-learn's trees refuse a row."""
 
-_NUMBERS = (0.0, -0.0, 1.0, -1.0, 1e-320, -5e-324, 1e-30, 1e15, -1e15, 2.0**53, HUGE, -HUGE)
+_NUMBERS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    1e-320,
+    -5e-324,
+    1e-36,
+    -1e-45,
+    1e-30,
+    1e15,
+    -1e15,
+    2.0**53,
+    HUGE,
+    -HUGE,
+)
 _WHOLE = (0, -1, 1, 255, 2**31, -(2**31), 2**53, -(2**62))
 _STRANGERS = (
     "",
@@ -80,7 +95,7 @@ def adversaries(
     count : int
         Rows to make.
     largest : float
-        Numbers of this size are among them.
+        Numbers of this size are among them; beyond `HUGE` every row has them.
     """
     rng = np.random.default_rng(seed)
     sent: list[dict[str, Any]] = []
@@ -92,7 +107,9 @@ def adversaries(
             column = columns[place]
             value = known[column.name]
             shown, seen = value, value
-            if rng.random() < MUTATED:
+            if column.kind == "numeric" and not column.whole and largest > HUGE:
+                shown = seen = largest
+            elif rng.random() < MUTATED:
                 other = rows[int(rng.integers(len(rows)))][column.name]
                 shown, seen = _cell(column, value, other, largest, rng)
             if shown is not None or rng.random() < 0.5 or not column.nullable:  # noqa: PLR2004 - a coin
@@ -101,6 +118,19 @@ def adversaries(
         if rng.random() < 0.3:  # noqa: PLR2004 - some of them
             row["a column\x00nobody knows"] = {"nested": [1, None]}
         sent.append(row)
+    return Adversaries(sent, pd.DataFrame(meant).astype(object))
+
+
+def known_texts(
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], texts: Mapping[str, Sequence[str]]
+) -> Adversaries:
+    """Return rows in which every text that a plan's tables know is there at least once."""
+    count = max((len(each) for each in texts.values()), default=0)
+    sent = []
+    for place in range(count):
+        drawn = {name: each[place % len(each)] for name, each in texts.items() if each}
+        sent.append({**rows[place % len(rows)], **drawn})
+    meant = {column.name: [row[column.name] for row in sent] for column in columns}
     return Adversaries(sent, pd.DataFrame(meant).astype(object))
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _NAN, _DEFAULT_LEFT = 8, 2
 """LightGBM's bits of a decision: gaps have a side of their own, and it is the left."""
 
+_LEAST = 2e-35
+"""Smaller thresholds than LightGBM tells from zero."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -88,6 +91,9 @@ def write(trees: Iterable[Tree], *, features: int, outputs: int) -> str:
 
 def _written(tree: Tree, place: int) -> str:
     inner = np.flatnonzero(tree.left >= 0)
+    sizes = np.abs(tree.thresholds[inner])
+    if ((sizes > 0) & (sizes < _LEAST)).any():
+        raise ValueError("its trees split at numbers that are nearly nothing")
     leaves = np.flatnonzero(tree.left < 0)
     lines = [f"Tree={place}", f"num_leaves={len(leaves)}", "num_cat=0"]
     if len(inner):

@@ -295,10 +295,14 @@ def _walked(
     count: int = 1,
     single_precision: bool = True,
 ) -> int:
+    try:
+        text = forests.write(trees, features=features.width, outputs=outputs)
+    except ValueError as error:
+        raise NotCompiledError(str(error)) from error
     return builder.add(
         ops.LightGBM(
             features.register,
-            forests.write(trees, features=features.width, outputs=outputs),
+            text,
             features.width,
             outputs,
             link=link,

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 import numpy as np
 
@@ -59,6 +60,7 @@ class LightGBMTrees:
             ctypes.byref(ctypes.c_int()),
             ctypes.byref(self._handle),
         )
+        finalize(self, _free, self._library.LGBM_BoosterFree, self._handle)
         self._lock = Lock()
         self._row = np.empty(features)
         self._answer = np.empty(outputs)
@@ -75,6 +77,7 @@ class LightGBMTrees:
             b"num_threads=1",
             ctypes.byref(self._fast),
         )
+        finalize(self, _free, self._library.LGBM_FastConfigFree, self._fast)
         self._single = self._library.LGBM_BoosterPredictForMatSingleRowFast
         self._arguments = (
             self._fast,
@@ -138,6 +141,7 @@ class XGBoostTrees:
         self._outputs = outputs
         self._handle = _Pointer()
         self._call("XGBoosterCreate", None, ctypes.c_uint64(0), ctypes.byref(self._handle))
+        finalize(self, _free, self._library.XGBoosterFree, self._handle)
         self._call(
             "XGBoosterLoadModelFromBuffer", self._handle, content, ctypes.c_uint64(len(content))
         )
@@ -178,6 +182,10 @@ class XGBoostTrees:
         if getattr(self._library, name)(*arguments):
             words: bytes = self._library.XGBGetLastError()
             raise NativeError(f"XGBoost: {words.decode(errors='replace')[:500]}")
+
+
+def _free(release: Any, handle: _Pointer) -> None:
+    release(handle)
 
 
 @cache

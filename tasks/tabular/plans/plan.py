@@ -70,6 +70,20 @@ class Plan:
         found: NDArray[np.float64] = registers[-1]
         return found
 
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Return the texts that the tables of every column know, by the column's name."""
+        texts = [each.name for each in self.columns if each.kind in ("categorical", "text")]
+        first = 1 + sum(each.kind not in ("numeric", "boolean") for each in self.columns)
+        names = dict(enumerate(texts, start=1))
+        known: dict[str, dict[str, None]] = {name: {} for name in texts}
+        for place, operation in enumerate(self.operations, start=first):
+            if getattr(operation, "register", None) in names:  # what it makes is of that column
+                names[place] = names[operation.register]  # type: ignore[attr-defined]  # just asked
+            for register, table in getattr(operation, "tables", ()):
+                if register in names:
+                    known[names[register]] |= dict.fromkeys(t for t in table if t is not None)
+        return {name: tuple(each) for name, each in known.items()}
+
     @property
     def needs(self) -> tuple[str, ...]:
         """Packages a server needs beside NumPy and msgspec, sorted."""

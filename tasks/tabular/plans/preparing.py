@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from numpy.typing import NDArray
@@ -73,6 +73,11 @@ class Codes(Light):
 
     columns: tuple[tuple[int, dict[str | None, float], float], ...]
 
+    @property
+    def tables(self) -> list[tuple[int, Iterable[str | None]]]:
+        """The texts it knows, by register."""
+        return [(register, table) for register, table, _ in self.columns]
+
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:
         """Look the texts up."""
         if size == 1:
@@ -96,6 +101,11 @@ class Vectors(Light):
     rows: dict[str | None, int]
     other: int
     table: NDArray[np.float64]
+
+    @property
+    def tables(self) -> list[tuple[int, Iterable[str | None]]]:
+        """The texts it knows, by register."""
+        return [(self.register, self.rows)]
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Look the texts up."""

@@ -13,7 +13,7 @@ import pandas as pd
 from tasks.tabular.ensemble import EnsembleClassifier, EnsembleRegressor
 from tasks.tabular.evidence import json_rows
 from tasks.tabular.learners import FITTING_ERRORS, predict_scores
-from tasks.tabular.plans.adversarial import Adversaries, adversaries, wrong_types
+from tasks.tabular.plans.adversarial import Adversaries, adversaries, known_texts, wrong_types
 from tasks.tabular.plans.learners import unwrapped
 from tasks.tabular.rows import Reader, RowsError
 
@@ -39,7 +39,7 @@ CHUNK = 1_000
 ALONE = 50
 """Rows that are also scored one by one, as most requests are."""
 
-_BEYOND, _BEYOND_ROWS = 1e300, 50
+_BEYOND, _BEYOND_ROWS = 1e300, 20
 """Numbers so large that some learners refuse them, and how many rows hold some."""
 
 
@@ -91,7 +91,9 @@ def prove(
     with _one_thread(model):
         trial = _Trial(plan, model, problem)
         trial.compare(Adversaries(known, holdout))
+        trial.require_answers(len(known))
         trial.compare(adversaries(plan.columns, known, count, seed=seed))
+        trial.compare(known_texts(plan.columns, known, plan.texts()))
         beyond = adversaries(plan.columns, known, _BEYOND_ROWS, seed=seed + 1, largest=_BEYOND)
         trial.compare(beyond)
         trial.compare_alone(adversaries(plan.columns, known, ALONE, seed=seed + 2))
@@ -136,6 +138,11 @@ class _Trial:
             else:
                 shown = repr(row.get(column, "no value"))[:60]
                 self.reason = f"{column}: {shown} is taken for a value"
+
+    def require_answers(self, known: int) -> None:
+        """Find nothing proven where the model itself refuses most rows of the holdout."""
+        if not self.reason and self.unanswered > known // 2:
+            self.reason = f"the model itself refuses {self.unanswered} of {known} rows"
 
     def _chunk(self, given: Adversaries) -> None:
         if self.reason:

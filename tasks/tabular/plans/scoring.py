@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tasks.tabular.plans.plan import Registers
 
-LEAST_PROBABILITY = 1e-6
-"""As `stacking` has it."""
+NOTHING = 1e-35
+"""Greatest magnitude that LightGBM reads as zero."""
 
 
 @dataclass
@@ -62,6 +62,10 @@ class LightGBM:
         if self.single_precision:
             with np.errstate(over="ignore"):
                 rows = rows.astype(np.float32).astype(np.float64)
+        if self.raw:  # LightGBM takes for zero what is nearly nothing, and other trees do not
+            nearly = (rows != 0) & (np.abs(rows) <= NOTHING)
+            if nearly.any():
+                rows = np.where(nearly, np.copysign(1.1 * NOTHING, rows), rows)
         return linked(self.opened.predict(rows), self.link, self.trees)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -122,10 +123,11 @@ class DateParts(Dates):
     def transform(self, X: Any) -> NDArray[np.float64]:  # noqa: N803 - sklearn's name
         """Return the parts column by column, shape (n_rows, n_columns * n_parts)."""
         check_is_fitted(self)
+        zone = ZoneInfo(self.timezone)  # by its name pandas takes pytz's, which ends in 2037
         made = [
             values
             for dates in self._instants(X, reset=False)
-            for values in self._parts(dates.dt.tz_convert(self.timezone))
+            for values in self._parts(dates.dt.tz_convert(zone))
         ]
         return np.column_stack(made) if made else np.empty((len(X), 0))
 

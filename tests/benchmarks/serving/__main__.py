@@ -9,8 +9,9 @@ import platform
 import sys
 import tempfile
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from tests.benchmarks.serving.servers import Bench, end_on_terminate
 from tests.benchmarks.serving.stack import two_versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 Measured = tuple[list[Bar], dict[str, Any]]
 
@@ -54,6 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of every part; medians count")
     parser.add_argument("--seconds", type=float, default=3.0, help="of load in a round")
     parser.add_argument("--requests", type=int, default=10_000, help="while versions switch")
+    parser.add_argument("--switches", type=int, default=20, help="of the live version under load")
     parser.add_argument("--no-pins", action="store_true", help="hold nothing to a core")
     parser.add_argument("--results", type=Path, default=ROOT / ".millrace-bench-serving.json")
     asked = parser.parse_args()
@@ -81,18 +83,25 @@ class Run:
         self.raw: dict[str, Any] = {}
         self.failed = False
 
+    @contextmanager
+    def noting(self, name: str) -> Iterator[None]:
+        """Turn what goes wrong into a line of the table, and an exit status."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - told in the table, and by the exit status
+            traceback.print_exc()
+            reason = f"failed, {type(error).__name__}: {str(error)[-300:]}"
+            self.bars.append(Bar(name, reason))
+            self.failed = True
+
     def take(self, name: str, measure: Callable[[], Measured]) -> None:
         """Measure a part."""
         _say(f"measuring {name}")
-        try:
+        with self.noting(name):
             bars, self.raw[name] = measure()
-        except Exception as error:  # noqa: BLE001 - told in the table, and by the exit status
-            traceback.print_exc()
-            reason = f"failed, {type(error).__name__}: {error}"[:300]
-            bars, self.failed = [Bar(name, reason)], True
-        self.bars += bars
-        for each in bars:
-            _say(f"  {each.bar}: {each.measured}")
+            self.bars += bars
+            for each in bars:
+                _say(f"  {each.bar}: {each.measured}")
 
     def write(self, path: Path) -> None:
         """Keep everything as JSON."""
@@ -110,32 +119,26 @@ def _measure(run: Run, asked: argparse.Namespace) -> None:
         bench = cleaning.enter_context(Bench(folder, pinned=not asked.no_pins))
         if alone := [part for part in ALONE if part in asked.parts]:
             _say("fitting the model and building its Bento")
-            bench.run([sys.executable, "-m", "tests.benchmarks.serving.model", str(folder)])
-        for part in alone:
-            # processes of a part that failed are gone before the next
-            with Bench(folder, pinned=not asked.no_pins) as own:
-                run.take(part, lambda: ALONE[part](own, asked.rounds, asked.seconds))  # noqa: B023
+            with run.noting("model"):
+                bench.run([sys.executable, "-m", "tests.benchmarks.serving.model", str(folder)])
+                for part in alone:
+                    # processes of a part that failed are gone before the next
+                    with Bench(folder, pinned=not asked.no_pins) as own:
+                        run.take(part, partial(ALONE[part], own, asked.rounds, asked.seconds))
         if set(STACK) & set(asked.parts):
             _measure_stack(run, bench, asked)
 
 
 def _measure_stack(run: Run, bench: Bench, asked: argparse.Namespace) -> None:
     _say("starting a stack and training two versions")
-    try:
-        with two_versions(bench.folder) as (running, versions):
-            if "switches" in asked.parts:
-                run.take(
-                    "switches",
-                    lambda: switches.switches(bench, running, versions, asked.requests),
-                )
-            if "rollback" in asked.parts:
-                run.take(
-                    "rollback",
-                    lambda: switches.rollback(bench, running, versions, asked.rounds),
-                )
-    except AssertionError as error:
-        run.bars.append(Bar("stack", f"failed: {error}"[:300]))
-        run.failed = True
+    with run.noting("stack"), two_versions(bench.folder) as (running, versions):
+        given = bench, running, versions
+        for part, measure in (
+            ("switches", partial(switches.switches, *given, asked.requests, asked.switches)),
+            ("rollback", partial(switches.rollback, *given, asked.rounds)),
+        ):
+            if part in asked.parts:
+                run.take(part, measure)
 
 
 def main() -> int:

@@ -36,7 +36,7 @@ class OpenSpec:
     stop: str
     requests: int = 10_000
     per_second: float = 50.0
-    most: int = 60_000
+    most: int = 200_000
 
     def to_json(self) -> str:
         """Return the argument of the command."""

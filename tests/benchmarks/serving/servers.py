@@ -72,6 +72,9 @@ class Bench:
         self.load_core = cores[0] if self.pinned else None
         self.server_core = cores[-1] if self.pinned else None
         self._running: list[psutil.Process] = []
+        # what killed processes leave lies here and goes with the folder
+        self._temporary = folder / "tmp"
+        self._temporary.mkdir(exist_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +88,7 @@ class Bench:
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment(**variables),
+            env=environment(TMPDIR=str(self._temporary), **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -111,7 +114,7 @@ class Bench:
             process = psutil.Popen(
                 command,
                 cwd=ROOT,
-                env=environment(**variables),
+                env=environment(TMPDIR=str(self._temporary), **variables),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

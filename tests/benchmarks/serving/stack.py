@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+import time
 from contextlib import contextmanager
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from infra.provenance import ROOT
-from tests.running_stack import ROW, RunningStack, temporary_home, wait_until
+from tests.running_stack import ROW, RunningStack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MODEL = "adult"
 ALIAS = "production"
 _SWITCH_SECONDS = 120.0
+_TRAINING_SECONDS = 600.0
 
 
 @contextmanager
 def two_versions(folder: Path) -> Iterator[tuple[RunningStack, tuple[int, int]]]:
     """Start a stack and take a table from file to endpoint twice."""
-    with temporary_home() as home:
+    with _home() as home:
         running = RunningStack(home)
         try:
             started = running.command("up")
@@ -38,6 +41,16 @@ def two_versions(folder: Path) -> Iterator[tuple[RunningStack, tuple[int, int]]]
             running.command("down")
 
 
+@contextmanager
+def _home() -> Iterator[Path]:
+    """Yield a folder of the stack's own, gone afterwards whatever happened."""
+    made = Path(tempfile.mkdtemp(prefix="millrace-"))
+    try:
+        yield made / "home"
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def _train(running: RunningStack, folder: Path, rows: int) -> None:
     path = folder / f"{MODEL}.csv"
     pd.read_csv(ROOT / "infra/local/data/adult.csv.gz", nrows=rows).to_csv(path, index=False)
@@ -46,7 +59,7 @@ def _train(running: RunningStack, folder: Path, rows: int) -> None:
         source=str(path),
         request={"target": "income", "budget_seconds": 3, "learners": ["lightgbm"]},
     )
-    state = running.finish(run)
+    state = running.finish(run, _TRAINING_SECONDS)
     assert state["type"] == "COMPLETED", state["message"]
 
 
@@ -57,11 +70,11 @@ def set_alias(running: RunningStack, version: int) -> None:
 
 def await_version(running: RunningStack, version: int) -> None:
     """Wait until the gateway answers with a version."""
-    wait_until(partial(_answers, running, version), _SWITCH_SECONDS, poll=0.05)
-
-
-def _answers(running: RunningStack, version: int) -> bool:
-    return running.version_served(MODEL, ROW) == version
+    deadline = time.monotonic() + _SWITCH_SECONDS
+    while running.version_served(MODEL, ROW) != version:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"version {version} does not answer after {_SWITCH_SECONDS:.0f} s")
+        time.sleep(0.05)
 
 
 def write_row(folder: Path) -> Path:
