@@ -54,6 +54,9 @@ bench-automl: $(VENV)/.developed $(VENV)/.torched ## compare our AutoML with its
 bench-serving: $(VENV)/.developed ## hold the model server to its bars, beside MLflow's and a plain FastAPI
 	@$(BIN)/python -m tests.benchmarks.serving
 
+containerize: $(VENV)/.installed ## an OCI image of a released model's newest Bento: MODEL=adult
+	@BENTOML_HOME=$${MILLRACE_SERVING__HOME:-.millrace/serving}/bentoml $(BIN)/bentoml containerize $(MODEL):latest
+
 hooks: $(VENV)/.developed ## have git run `make check` before every commit
 	@$(BIN)/pre-commit install
 

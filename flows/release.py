@@ -21,6 +21,7 @@ from tasks.serving import (
     bring_back,
     build_bento,
     find_live,
+    find_warm,
     launch_servers,
     retire_servers,
     smoke_test,
@@ -65,7 +66,8 @@ def release_model(
             bento = build_bento(model)
             with transaction():  # its tasks are not retried: a failed try undoes the whole block
                 count = get_settings().serving.replicas if alias == PRODUCTION else 1
-                servers = launch_servers(model, bento, count)
+                warm = find_warm(model, alias)
+                servers = warm + launch_servers(model, bento, count - len(warm))
                 for server in servers:
                     await_server(server)
                     smoke_test(model, server)

@@ -31,6 +31,7 @@ from infra.routing_errors import UnknownAliasError
 from infra.serving import bentos, open_servers, switching
 from infra.serving.protocol import MODEL_PREFIX
 from infra.settings import Settings, get_settings
+from infra.storage import open_store
 from infra.tracking import BESIDE, PRODUCTION, Tracking
 from tasks.retries import if_transient
 
@@ -56,6 +57,20 @@ def find_live(model: ModelRef, alias: str = PRODUCTION) -> Route | None:
     return served if in_use else None
 
 
+@task(cache_policy=NO_CACHE)
+def find_warm(model: ModelRef, alias: str) -> list[Route]:
+    """Return the version's server that stands beside the live one and may become it at once."""
+    if alias != PRODUCTION:
+        return []
+    targets = Routes(open_database(get_settings().database)).targets()
+    return [
+        each.route
+        for each in targets
+        if (each.model, each.version) == (model.registered_name, model.version)
+        and bentos.is_ready(each.url)
+    ][:1]
+
+
 def _served(model: ModelRef, alias: str) -> Route | None:
     """Return where requests for an alias of the model go."""
     settings, name = get_settings(), model.registered_name
@@ -79,7 +94,9 @@ def role_of(alias: str) -> Role:
     retry_condition_fn=if_transient,
 )
 def build_bento(model: ModelRef) -> Path:
-    """Pack a version's files and contract into a Bento; one that is built already is kept.
+    """Pack a version's files and contract into a Bento, and keep it in the store.
+
+    One that is built already is taken from there.
 
     Raises
     ------
@@ -89,24 +106,31 @@ def build_bento(model: ModelRef) -> Path:
         If BentoML cannot build it.
     """
     settings = get_settings()
-    tracking = Tracking(settings.tracking)
+    tracking, store = Tracking(settings.tracking), open_store(settings.storage)
     run_id = tracking.run_of(model)
-    name = model.registered_name
+    name = model.registered_name.replace(".", "_")
+    version = f"v{model.version}-{run_id[:8]}"
+    key, home = f"bentos/{name}/{version}.bento", settings.serving.home
+    if key in store.keys(key):  # built here or elsewhere
+        bento = bentos.unpack(store.read(key), name=name, version=version, home=home)
+    else:
+        bento = _built(tracking, model, run_id, name=name, version=version)
+        store.write(key, bentos.pack(bento))
+    get_run_logger().info("Bento %s", bento)
+    return bento
+
+
+def _built(tracking: Tracking, model: ModelRef, run_id: str, *, name: str, version: str) -> Path:
+    labels = {"model": model.registered_name, "version": str(model.version), "run": run_id}
     with TemporaryDirectory() as folder:
         ingredients = bentos.Ingredients(
             tracking.download(model, Path(folder) / "model"),
             tracking.plan(run_id, Path(folder)),
             _manifest(model, run_id, tracking.evidence(run_id)),
-            {"model": name, "version": str(model.version), "run": run_id},
+            labels,
         )
-        bento = bentos.build(
-            ingredients,
-            name=name.replace(".", "_"),
-            version=f"v{model.version}-{run_id[:8]}",
-            home=settings.serving.home,
-        )
-    get_run_logger().info("Bento %s", bento)
-    return bento
+        home = get_settings().serving.home
+        return bentos.build(ingredients, name=name, version=version, home=home)
 
 
 def _manifest(model: ModelRef, run_id: str, evidence: dict[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import lzma
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -90,6 +93,43 @@ def build(ingredients: Ingredients, *, name: str, version: str, home: Path) -> P
         finished.parent.mkdir(parents=True, exist_ok=True)
         if not finished.exists():  # else a build beside this one was faster
             (Path(draft) / "bentos" / name / version).replace(finished)
+    return finished
+
+
+def pack(bento: Path) -> bytes:
+    """Return a Bento as the bytes of a `.bento` file, which `bentoml import` reads."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:xz", preset=1) as archive:
+        for path in sorted(bento.iterdir()):
+            archive.add(path, arcname=path.name)
+    return stream.getvalue()
+
+
+def unpack(content: bytes, *, name: str, version: str, home: Path) -> Path:
+    """Import a packed Bento and return its folder; one that is there already stays as it is.
+
+    Raises
+    ------
+    BuildError
+        If the bytes are no Bento.
+    """
+    store = home / "bentoml"
+    finished = store / "bentos" / name / version
+    if (finished / "bento.yaml").is_file():
+        return finished
+    store.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=store, prefix=".draft-") as folder:
+        draft = Path(folder) / "bento"
+        try:
+            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+                archive.extractall(draft, filter="data")
+        except (tarfile.TarError, lzma.LZMAError, OSError, EOFError) as error:
+            raise BuildError(f"{name} {version}", f"what is stored is no Bento: {error}") from error
+        if not (draft / "bento.yaml").is_file():
+            raise BuildError(f"{name} {version}", "what is stored is no Bento: no bento.yaml")
+        finished.parent.mkdir(parents=True, exist_ok=True)
+        if not finished.exists():
+            draft.replace(finished)
     return finished
 
 

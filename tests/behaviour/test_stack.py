@@ -249,7 +249,7 @@ def test_whoever_sets_the_alias_switches_traffic_without_a_lost_request(
     try:
         running.registry.set_registered_model_alias(model, "production", str(version))
         wait_until(lambda: running.version_served(model, ROW) == version)
-        wait_until(lambda: len(served_programs(running)) == 1)  # the old server is gone
+        wait_until(lambda: len(served_programs(running)) == 2)  # the old one is the standby
     finally:
         done.set()
         asking.join()
@@ -272,6 +272,58 @@ def test_what_the_webhook_missed_is_made_up_for(running: RunningStack, model: st
     wait_until(lambda: running.version_served(model, ROW) == 1)
 
 
+def test_a_rollback_needs_neither_a_run_nor_the_registry(running: RunningStack, model: str) -> None:
+    live = running.version_served(model, ROW)
+    url = running.stack.layout.gateway_url
+    token = running.stack.environment()["MILLRACE_GATEWAY__TOKEN"]
+    headers = {"Authorization": f"Bearer {token}"}
+    running.stack.supervisor.stop("prefect")
+    running.stack.supervisor.stop("mlflow")
+    try:
+        answer = httpx.post(f"{url}/deploy/{model}/rollback", headers=headers, timeout=20).json()
+        back = running.version_served(model, ROW)
+        # a model server that is killed comes back without them too
+        name = next(each for each in served_programs(running) if f"-v{back}-" in each)
+        running.programs()[name][0].kill()
+        wait_until(lambda: running.version_served(model, ROW) == back)
+    finally:
+        running.stack.supervisor.start("prefect")
+        running.stack.supervisor.start("mlflow")
+
+    assert back != live
+    assert (answer["version"], answer["alias_set"]) == (back, False)
+    wait_until(running.is_well)
+
+    def alias() -> int:
+        found = running.registry.get_model_version_by_alias(model, "production")
+        return int(found.version)
+
+    wait_until(lambda: alias() == back, 120)  # reconciliation sees to it
+    assert running.version_served(model, ROW) == back
+
+
+def test_what_was_predicted_is_found_again(running: RunningStack, model: str) -> None:
+    answer = running.predict(model, ROW).json()
+    url = f"{running.stack.layout.gateway_url}/predictions/{model}"
+    identity = answer["prediction_id"]
+
+    seen = httpx.get(f"{url}/{identity}", timeout=20).json()
+    label = {"prediction_id": identity, "row": 0, "label": ">50K"}
+    labelled = httpx.post(
+        f"{running.stack.layout.gateway_url}/labels", json={"labels": [label]}, timeout=20
+    )
+
+    assert seen["request"]["rows"] == [ROW]
+    assert seen["response"]["predictions"] == answer["predictions"]
+    assert labelled.is_success
+    # within the minute it is in the store, and the segment is gone
+    folder = running.stack.layout.settings.serving.home / "predictions" / model
+    wait_until(lambda: not list(folder.glob("*.log")), 180)
+    again = httpx.get(f"{url}/{identity}", timeout=20).json()
+    assert again["request"] == seen["request"]
+    assert [each["label"] for each in again["labels"]] == [">50K"]
+
+
 @pytest.mark.parametrize(
     "program",
     ["supervisord", "sentinel", "postgres", "prefect", "mlflow", "gateway", "worker", "model-"],
@@ -282,8 +334,8 @@ def test_a_killed_process_comes_back(
 ) -> None:
     wait_until(running.is_well)
     wait_until(lambda: running.version_served(model, ROW))
-    # a release that is killed while the old server drains is another story
-    wait_until(lambda: sum(name.startswith("model-") for name in running.programs()) == 1)
+    # a release that is killed while an old server drains is another story
+    wait_until(lambda: sum(name.startswith("model-") for name in running.programs()) <= 2)
     tree = wait_until(
         lambda: next(
             (t for name, t in running.programs().items() if name.startswith(program)), None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pickle
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Ingredients:
     """A LightGBM model with a plan."""
     return ingredients(fit_income(), tmp_path_factory.mktemp("compiled"), "income", compiled=True)
+
+
+@pytest.fixture(scope="module")
+def built(compiled: Ingredients, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("built")
+    return build(compiled, name="income", version="v1", home=home)
 
 
 @pytest.fixture
@@ -259,3 +266,38 @@ def test_nothing_of_the_platform_is_on_the_servers_path(tmp_path: Path) -> None:
 
     assert f"'{ROOT}'" not in told.stdout
     assert "''" not in told.stdout
+
+
+def test_a_packed_bento_is_imported_elsewhere(built: Path, tmp_path: Path) -> None:
+    content = bentos.pack(built)
+
+    there = bentos.unpack(content, name="income", version="v1", home=tmp_path / "elsewhere")
+
+    files = {path.relative_to(built) for path in built.rglob("*")}
+    assert {path.relative_to(there) for path in there.rglob("*")} == files
+    assert bentos.unpack(b"", name="income", version="v1", home=tmp_path / "elsewhere") == there
+
+
+def test_bentoml_imports_what_was_packed(built: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "income.bento"
+    packed.write_bytes(bentos.pack(built))
+    environment = {**os.environ, "BENTOML_HOME": str(tmp_path / "home")}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bentoml", "import", str(packed)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "home").rglob("bento.yaml"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", gzip.compress(b"no archive either")])
+def test_what_is_no_bento_is_not_imported(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="no Bento"):
+        bentos.unpack(content, name="income", version="v1", home=tmp_path)
+
+    assert not list((tmp_path / "bentoml").rglob("v1"))
