@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import msgspec
-from journal import JournalFullError
+from journal import Journal, JournalFullError
 from metrics import ServerMetrics
 from openapi import ASSETS, PAGE, asset, document
-from predictor import load_scores, reader_of
+from predictor import load_scores, read_manifest, reader_of
 from rows import RowsError
 from tables import ARROW, CSV, UnsupportedTypeError, read_table, write_arrow, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from journal import Journal
     from predictor import Scores
     from rows import Batch
 
@@ -52,6 +54,17 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
     ) -> None:
         super().__init__(status, name, detail)
         self.status, self.name, self.detail, self.faults = status, name, detail, faults
+
+
+@cache
+def make_endpoint() -> Endpoint:
+    """Return this process's endpoint, as the environment says: `PREDICTION_LOG`, `…_THREADS`."""
+    manifest, log = read_manifest(), os.environ.get("PREDICTION_LOG")
+    return Endpoint(
+        manifest,
+        journal=Journal(Path(log) / manifest["model"]) if log else None,
+        threads=int(os.environ.get("PREDICTION_THREADS", "1")),
+    )
 
 
 @dataclass(frozen=True, slots=True)

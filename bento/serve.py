@@ -37,11 +37,15 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 class Front:
-    """The endpoint before BentoML's application, which gets the paths the endpoint lacks."""
+    """The endpoint before BentoML's application, which gets the paths the endpoint lacks.
 
-    def __init__(self, endpoint: Any, behind: Any) -> None:
+    BentoML takes a second and forty megabytes to import: that is done for the first request that
+    is BentoML's, and never where there is none.
+    """
+
+    def __init__(self, endpoint: Any) -> None:
         self._endpoint = endpoint
-        self._behind = behind
+        self._behind: asyncio.Future[Any] | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Route a request; the model loads beside the first of them."""
@@ -50,7 +54,10 @@ class Front:
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         else:
-            await self._behind(scope, receive, send)
+            if self._behind is None:
+                self._behind = asyncio.ensure_future(asyncio.to_thread(_bentoml_application))
+            behind = await self._behind
+            await behind(scope, receive, send)
 
     async def _live(self, receive: Any, send: Any) -> None:
         await receive()
@@ -60,6 +67,12 @@ class Front:
         await receive()
         self._endpoint.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _bentoml_application() -> Any:
+    from service import TabularModel  # noqa: PLC0415 - a second, see `Front`
+
+    return TabularModel.to_asgi()
 
 
 def _end_if_failed(loading: asyncio.Task[None]) -> None:
@@ -83,10 +96,10 @@ def main() -> None:
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     sys.path.insert(0, str(HERE))
     import uvicorn  # noqa: PLC0415 - the socket comes first
-    from service import ENDPOINT, TabularModel  # noqa: PLC0415 - as above
+    from endpoint import make_endpoint  # noqa: PLC0415 - as above
 
     config = uvicorn.Config(
-        Front(ENDPOINT, TabularModel.to_asgi()),
+        Front(make_endpoint()),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -6,22 +6,10 @@ Beside this file lie, in the Bento: `manifest.json`, which names the model and h
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import bentoml
-from endpoint import Endpoint
-from journal import Journal
-from predictor import read_manifest
+from endpoint import make_endpoint
 
-MANIFEST = read_manifest()
-_LOG = os.environ.get("PREDICTION_LOG")
-
-ENDPOINT = Endpoint(
-    MANIFEST,
-    journal=Journal(Path(_LOG) / MANIFEST["model"]) if _LOG else None,
-    threads=int(os.environ.get("PREDICTION_THREADS", "1")),
-)
+ENDPOINT = make_endpoint()
 
 
 @bentoml.service(

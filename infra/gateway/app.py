@@ -8,18 +8,19 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 
 from infra.database.catalogue import Catalogue
 from infra.database.engine import open_database
 from infra.database.routes import Routes
-from infra.errors import PlatformError, ServiceUnavailableError, TransientError
+from infra.errors import PlatformError, ServiceUnavailableError
 from infra.events import GATEWAY_RESOURCE, GATEWAY_STARTED
+from infra.gateway.answers import worded
 from infra.gateway.dependencies import Parts
 from infra.gateway.experiments import Experiments
 from infra.gateway.forwarding import Forwarder
+from infra.gateway.lane import PredictionLane
 from infra.gateway.limits import BodyLimit
 from infra.gateway.metrics import GatewayMetrics
 from infra.gateway.registry import Registry
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from infra.settings import Settings
 
 _LOGGER = logging.getLogger("millrace.gateway")
-_RETRY_AFTER = {"Retry-After": "2"}
 _ANNOUNCE_TRIES = 150
 
 
@@ -98,19 +98,16 @@ def create_app(settings: Settings) -> FastAPI:
         limit_bytes=settings.gateway.body_limit_bytes,
         others={datasets.UPLOAD: settings.gateway.upload_limit_bytes},
     )
+    app.add_middleware(PredictionLane, limit_bytes=settings.gateway.body_limit_bytes)
     for module in (predictions, journal, deployments, datasets, training, hooks, routing, health):
         app.include_router(module.router)
     return app
 
 
-async def _answer(_: Request, error: Exception) -> JSONResponse:
-    """Word a platform error once, here, so that no route translates errors by hand."""
+async def _answer(_: Request, error: Exception) -> Response:
     assert isinstance(error, PlatformError)  # noqa: S101 - narrows FastAPI's handler type
-    return JSONResponse(
-        {"error": type(error).__name__, "detail": str(error)},
-        error.status,
-        headers=_RETRY_AFTER if isinstance(error, TransientError) else None,
-    )
+    status, content, headers = worded(error)
+    return Response(content, status, headers)
 
 
 async def _refresh(table: RoutingTable, seconds: float) -> None:

@@ -232,7 +232,9 @@ class Stack:
         local = ("--host", "127.0.0.1", "--port")
         artifacts = str(layout.settings.tracking.artifacts)
         mlflow = ("--workers", "1", "--serve-artifacts", "--artifacts-destination", artifacts)
-        worker = (*python, "prefect", "worker", "start", "--type", "process", "--pool")
+        # what runs yields to what answers: a release or training takes no core from predictions
+        yielding = ("nice", "-n", "10", *python)
+        worker = (*yielding, "prefect", "worker", "start", "--type", "process", "--pool")
         commands = {
             "prefect": (*python, "prefect", "server", "start", *local, str(stack.prefect_port)),
             "mlflow": (*python, "mlflow", "server", *local, str(stack.mlflow_port), *mlflow),

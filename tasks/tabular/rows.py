@@ -233,8 +233,13 @@ class Reader:
         faults: list[tuple[str, str]] = []
         read: list[list[Any]] = []
         for column in self.columns:
+            given = values(column)
+            at_once = _at_once(column, given) if tabular else None
+            if at_once is not None:
+                read.append(at_once)
+                continue
             coerce, cells = _COERCERS[column.kind], []
-            for place, value in enumerate(values(column)):
+            for place, value in enumerate(given):
                 try:
                     empty = value is None or value is _ABSENT or (tabular and _is_blank(value))
                     cells.append(_gap(column, value) if empty else coerce(value, column))
@@ -308,6 +313,21 @@ def _width(width: int, names: list[str]) -> str:
     if width < len(names):
         return f"{wanted}; missing: {', '.join(names[width:])}"
     return f"{wanted}: {', '.join(names)}"
+
+
+def _at_once(column: Column, values: list[Any]) -> list[Any] | None:
+    """Read a whole column whose cells are all well; None where they must be looked at singly."""
+    kinds = set(map(type, values))
+    if column.kind in ("categorical", "text"):
+        return values if kinds == {str} and "" not in values else None
+    if column.kind != "numeric" or not (kinds <= {int, float} or kinds == {str}):
+        return None
+    try:
+        numbers: NDArray[np.float64] = np.array(values, dtype=np.float64)
+    except (ValueError, OverflowError, UnicodeError):
+        return None
+    whole = not column.whole or bool((numbers == np.floor(numbers)).all())
+    return numbers.tolist() if whole and np.isfinite(numbers).all() else None
 
 
 def _is_blank(value: Any) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
 
@@ -19,12 +20,9 @@ from infra.gateway.serving_payloads import (
 from infra.refs import normalise_name
 from infra.routing_errors import UnclearModelError
 
-if TYPE_CHECKING:
-    from infra.gateway.forwarding import Answer
-
 router = APIRouter(tags=["predictions"])
 
-_JSON = "application/json"
+JSON = "application/json"
 
 
 def _passed_headers(
@@ -36,8 +34,8 @@ def _passed_headers(
             description="Who asks; a canary keeps to its callers",
         ),
     ] = "",
-    content_type: Annotated[str, Header(include_in_schema=False)] = _JSON,
-    accept: Annotated[str, Header(include_in_schema=False)] = _JSON,
+    content_type: Annotated[str, Header(include_in_schema=False)] = JSON,
+    accept: Annotated[str, Header(include_in_schema=False)] = JSON,
 ) -> dict[str, str]:
     return {"content-type": content_type, "accept": accept, "x-caller": caller}
 
@@ -48,7 +46,7 @@ Headers = Annotated[dict[str, str], Depends(_passed_headers)]
 def _body_of(*models: Any) -> dict[str, Any]:
     schemas = [model.model_json_schema() for model in models]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return {"requestBody": {"required": True, "content": {_JSON: {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
 @router.post("/predict/{model}", openapi_extra=_body_of(PredictionRequest))
@@ -65,7 +63,7 @@ async def predict(
     released, a share of the callers gets its answer; `environment` asks for `canary`, `staging`
     or another version that is released beside the live one.
     """
-    return await _answer(parts, model, environment, body, headers)
+    return _response(await answer(parts, model, environment, body, headers))
 
 
 @router.post("/predict", openapi_extra=_body_of(EnvironmentRequest, FeaturesRequest))
@@ -76,7 +74,7 @@ async def predict_somewhere(body: Body, parts: PartsDependency, headers: Headers
     settings name.
     """
     model, environment = _addressee(parts, body)
-    return await _answer(parts, model, environment, body, headers)
+    return _response(await answer(parts, model, environment, body, headers))
 
 
 def _addressee(parts: Parts, body: bytes) -> tuple[str, str]:
@@ -100,15 +98,31 @@ def _addressee(parts: Parts, body: bytes) -> tuple[str, str]:
     return known[0], PRODUCTION
 
 
-async def _answer(
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An answer as it goes to the client."""
+
+    status: int
+    content: bytes
+    headers: dict[str, str]
+
+
+async def answer(
     parts: Parts, model: str, environment: str, body: bytes, headers: dict[str, str]
-) -> Response:
+) -> Passed:
+    """Ask a server of the model and pass its answer on; count both and copy to a shadow.
+
+    Raises
+    ------
+    PlatformError
+        If the model is not served there, or no server of it answers.
+    """
     choice = parts.table.find(model).choose(headers["x-caller"], environment)
     started = time.perf_counter()
     version, status = choice.routes[0].version, 503
     try:
-        answer = await parts.forwarder.ask(choice.routes, body, headers)
-        version, status = answer.route.version, answer.status
+        found = await parts.forwarder.ask(choice.routes, body, headers)
+        version, status = found.route.version, found.status
     except PlatformError as error:
         status = int(error.status)
         raise
@@ -117,10 +131,10 @@ async def _answer(
         parts.metrics.requests.labels(*labels, str(status)).inc()
         parts.metrics.latency.labels(*labels).observe(time.perf_counter() - started)
     if choice.shadow is not None and status == 200:  # noqa: PLR2004 - what was answered
-        parts.shadows.copy(answer, choice.shadow, body, headers)
-    return _passed_on(answer)
+        parts.shadows.copy(found, choice.shadow, body, headers)
+    given = {"content-type": found.media_type, "x-model-version": str(version)}
+    return Passed(status, found.content, given)
 
 
-def _passed_on(answer: Answer) -> Response:
-    headers = {"x-model-version": str(answer.route.version)}
-    return Response(answer.content, answer.status, headers, media_type=answer.media_type)
+def _response(passed: Passed) -> Response:
+    return Response(passed.content, passed.status, passed.headers)
