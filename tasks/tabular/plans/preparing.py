@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from tasks.tabular.periods import PERIODS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
@@ -17,20 +19,6 @@ if TYPE_CHECKING:
     from tasks.tabular.plans.plan import Registers
 
 
-_PERIODS = {
-    "quarter": (1, 4.0),
-    "month": (1, 12.0),
-    "week": (1, 52.1775),
-    "day": (1, 31.0),
-    "dayofweek": (0, 7.0),
-    "dayofyear": (1, 365.2425),
-    "hour": (0, 24.0),
-    "minute": (0, 60.0),
-    "second": (0, 60.0),
-}
-"""As `transformers.dates` has them; the proof would show a difference."""
-
-
 class Light:
     """An operation that needs no package and is ready as it was stored."""
 
@@ -38,6 +26,20 @@ class Light:
     def needs(self) -> tuple[str, ...]:
         """No package."""
         return ()
+
+    def open(self, threads: int) -> None:
+        """Nothing to do."""
+
+
+class Held:
+    """An operation that holds fitted objects made of `packages`."""
+
+    packages: tuple[str, ...]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Whatever the objects are made of."""
+        return self.packages
 
     def open(self, threads: int) -> None:
         """Nothing to do."""
@@ -189,8 +191,8 @@ class Parts(Light):
             for part in self.parts:
                 values = np.array([self._part(moment, part) for moment in moments])
                 made.append(values)
-                if self.cyclical and part in _PERIODS:
-                    first, period = _PERIODS[part]
+                if self.cyclical and part in PERIODS:
+                    first, period = PERIODS[part]
                     angles = (values - first) * (2 * np.pi / period)
                     made += [np.sin(angles), np.cos(angles)]
         return np.column_stack(made) if made else np.empty((size, 0))
@@ -250,20 +252,12 @@ def _seconds(span: Any) -> float:
 
 
 @dataclass(frozen=True)
-class Transformed:
+class Transformed(Held):
     """What a fitted transformer of numbers makes of them: the object itself, on arrays."""
 
     source: int
     transformer: Any
     packages: tuple[str, ...]
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Whatever the transformer is made of."""
-        return self.packages
-
-    def open(self, threads: int) -> None:
-        """Nothing to do."""
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Transform a copy: some transformers write where they read."""
@@ -273,7 +267,7 @@ class Transformed:
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(Held):
     """Free texts as projected word frequencies: the parts of skrub's encoder, without frames.
 
     `projection` is None where so few words were fitted on that their counts stand for themselves.
@@ -285,14 +279,6 @@ class Words:
     width: int
     factor: float
     packages: tuple[str, ...]
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """scikit-learn, and what it is made of."""
-        return self.packages
-
-    def open(self, threads: int) -> None:
-        """Nothing to do."""
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Count and project."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tasks.tabular.plans.native import LightGBMTrees, XGBoostTrees
-from tasks.tabular.plans.preparing import Light
+from tasks.tabular.plans.preparing import Held, Light
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,7 +199,7 @@ class Unscaled(Light):
 
 
 @dataclass(frozen=True)
-class Estimated:
+class Estimated(Held):
     """What a fitted estimator answers: the object itself, on arrays.
 
     `categories` are, for learners that read them natively, the names of the codes by column:
@@ -211,14 +211,6 @@ class Estimated:
     classifies: bool
     packages: tuple[str, ...]
     categories: tuple[tuple[int, tuple[str, ...]], ...] = ()
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Whatever the estimator is made of."""
-        return self.packages
-
-    def open(self, threads: int) -> None:
-        """Nothing to do."""
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:
         """Ask it."""
@@ -265,21 +257,13 @@ class Mixed(Light):
 
 
 @dataclass(frozen=True)
-class Stacked:
+class Stacked(Held):
     """What a stacker makes of the candidates' means."""
 
     candidates: tuple[tuple[tuple[int, float], ...], ...]
     stacker: Any
     classes: int
     packages: tuple[str, ...]
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """scikit-learn."""
-        return self.packages
-
-    def open(self, threads: int) -> None:
-        """Nothing to do."""
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Divide by the candidates' weights and ask the stacker."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tasks.tabular.periods import PERIODS
 from tasks.tabular.transformers.base import GapTransformer
 
 if TYPE_CHECKING:
@@ -35,19 +36,6 @@ Part = Literal[
 """`dayofweek` is 0 on Monday; `days` are those since 1970 or the date given, with fractions."""
 
 USUAL_PARTS: tuple[Part, ...] = ("year", "month", "day", "dayofweek", "hour", "days")
-
-_PERIODS = {
-    "quarter": (1, 4.0),
-    "month": (1, 12.0),
-    "week": (1, 52.1775),
-    "day": (1, 31.0),
-    "dayofweek": (0, 7.0),
-    "dayofyear": (1, 365.2425),
-    "hour": (0, 24.0),
-    "minute": (0, 60.0),
-    "second": (0, 60.0),
-}
-"""Where a part begins to count and after how many it comes round again."""
 
 _UNITS = {"days": 86_400.0, "hours": 3_600.0, "minutes": 60.0, "seconds": 1.0}
 Unit = Literal["days", "hours", "minutes", "seconds"]
@@ -136,7 +124,7 @@ class DateParts(Dates):
         suffixes: list[str] = []
         for part in self.parts:
             suffixes.append(part)
-            if self.cyclical and part in _PERIODS:
+            if self.cyclical and part in PERIODS:
                 suffixes += [f"{part}_sin", f"{part}_cos"]
         named = [f"{name}_{suffix}" for name in self._inputs(input_features) for suffix in suffixes]
         return np.asarray(named, dtype=object)
@@ -148,8 +136,8 @@ class DateParts(Dates):
             values = self._part(dates, part)
             values[absent] = np.nan
             made.append(values)
-            if self.cyclical and part in _PERIODS:
-                first, period = _PERIODS[part]
+            if self.cyclical and part in PERIODS:
+                first, period = PERIODS[part]
                 angles = (values - first) * (2 * np.pi / period)
                 made += [np.sin(angles), np.cos(angles)]
         return made
