@@ -149,7 +149,7 @@ class Stack:
         """Return the address of the server that answers for `model`, its Swagger page."""
         database = DatabaseSettings(url=self._database_url())
         route = Routes(open_database(database)).get(model)
-        return route.url if route is not None else "not served"
+        return f"{route.url}/docs" if route is not None else "not served"
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the stack's processes: where everything is, and the secrets."""

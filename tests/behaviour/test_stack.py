@@ -377,7 +377,7 @@ def test_a_crashed_stack_is_named_cleaned_and_started_again(
     running: RunningStack, model: str
 ) -> None:
     assert running.command("up").returncode == 0
-    wait_until(lambda: running.version_served(model, ROW) == 1)  # it came back with the stack
+    served = wait_until(lambda: running.version_served(model, ROW))  # it came back with the stack
     for name in ("sentinel", "supervisord"):  # as when the machine's owner kills them all
         running.programs()[name][0].kill()
     wait_until(lambda: not running.stack.supervisor.is_running())
@@ -388,7 +388,7 @@ def test_a_crashed_stack_is_named_cleaned_and_started_again(
     assert "a crashed run left" in seen.stdout
     assert "`make up` ends them" in seen.stdout
     assert again.returncode == 0, again.stdout + again.stderr
-    wait_until(lambda: running.version_served(model, ROW) == 1)
+    wait_until(lambda: running.version_served(model, ROW) == served)
 
 
 def test_a_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
