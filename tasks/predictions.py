@@ -1,4 +1,4 @@
-"""Prediction stage: what was served is kept where it can be found."""
+"""Prediction stage: batches are answered, and what was served is kept where it can be found."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from prefect.cache_policies import NO_CACHE
 from infra.database.engine import open_database
 from infra.database.predictions import Predictions
 from infra.predictions.archive import ArchiveReport, archive
+from infra.predictions.batches import Batches, BatchProgress
+from infra.serving.asking import open_predictor
 from infra.settings import get_settings
 from infra.storage import open_store
 from tasks.retries import if_transient
@@ -38,3 +40,33 @@ def archive_segments() -> ArchiveReport:
         report.torn,
     )
     return report
+
+
+@task(
+    cache_policy=NO_CACHE,
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=if_transient,
+)
+def answer_batch(model: str, batch: str) -> BatchProgress:
+    """Ask the gateway for every message of a batch that has no answer yet.
+
+    A message the model refuses is answered by the refusal; the others go on.
+
+    Raises
+    ------
+    BatchNotFoundError
+        If nobody has taken such a batch.
+    ServiceUnavailableError
+        If the gateway or the model's server does not answer: what is answered stays so.
+    """
+    settings = get_settings()
+    batches = Batches(open_store(settings.storage), model)
+    done = batches.answered(batch)
+    with open_predictor(settings, model, caller=f"batch {batch}") as ask:
+        for place, message in enumerate(batches.messages(batch)):
+            if place not in done:
+                batches.answer(batch, place, *ask(message))
+    progress = batches.progress(batch)
+    get_run_logger().info("%d of %d messages answered", progress.answered, progress.messages)
+    return progress

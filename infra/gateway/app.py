@@ -25,6 +25,7 @@ from infra.gateway.limits import BodyLimit
 from infra.gateway.metrics import GatewayMetrics
 from infra.gateway.registry import Registry
 from infra.gateway.routes import (
+    batches,
     datasets,
     deployments,
     health,
@@ -99,7 +100,17 @@ def create_app(settings: Settings) -> FastAPI:
         others={datasets.UPLOAD: settings.gateway.upload_limit_bytes},
     )
     app.add_middleware(PredictionLane, limit_bytes=settings.gateway.body_limit_bytes)
-    for module in (predictions, journal, deployments, datasets, training, hooks, routing, health):
+    for module in (
+        predictions,
+        batches,
+        journal,
+        deployments,
+        datasets,
+        training,
+        hooks,
+        routing,
+        health,
+    ):
         app.include_router(module.router)
     return app
 

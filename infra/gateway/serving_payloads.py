@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from infra.gateway.payloads import RouteName
 
@@ -97,3 +98,28 @@ class ShadowBody(BaseModel, frozen=True):
     failed: int
     dropped: int
     examples: list[dict[str, Any]]
+
+
+BatchId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class BatchBody(BaseModel, frozen=True, extra="forbid"):
+    """Prediction requests, each as `POST /predict/{model}` takes them."""
+
+    messages: list[dict[str, Any]] = Field(min_length=1, max_length=10_000)
+
+
+class TakenBody(BaseModel, frozen=True):
+    """A batch that was taken; `run` is Prefect's."""
+
+    batch: str
+    run: UUID
+    messages: int
+
+
+class ProgressBody(BaseModel, frozen=True):
+    """How far a batch is."""
+
+    messages: int
+    answered: int
+    done: bool

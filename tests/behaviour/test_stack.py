@@ -302,6 +302,26 @@ def test_a_rollback_needs_neither_a_run_nor_the_registry(running: RunningStack, 
     assert running.version_served(model, ROW) == back
 
 
+def test_a_batch_of_many_points_is_answered_and_logged(
+    running: RunningStack, rest: httpx.Client, model: str
+) -> None:
+    rows = [{**ROW, "age": 20 + place % 50} for place in range(200)]
+    messages = [{"rows": rows} for _ in range(49)]
+
+    taken = rest.post(f"/predict/{model}/batch", json={"messages": [*messages, {"rows": [{}]}]})
+
+    assert taken.status_code == 202, taken.text
+    url = f"/predict/{model}/batch/{taken.json()['batch']}"
+    assert running.finish(taken.json()["run"])["type"] == "COMPLETED"
+    assert rest.get(url).json() == {"messages": 50, "answered": 50, "done": True}
+    answers = [json.loads(line) for line in rest.get(f"{url}/answers").text.splitlines()]
+    assert [each["status"] for each in answers] == [200] * 49 + [422]
+    assert {len(each["answer"]["predictions"]) for each in answers[:-1]} == {200}
+    logged = rest.get(f"/predictions/{model}", params={"limit": 1000}).json()
+    mine = [e for e in logged if e["caller"] == f"batch {taken.json()['batch']}"]
+    assert sum(each["rows"] for each in mine) == 49 * 200
+
+
 def test_what_was_predicted_is_found_again(running: RunningStack, model: str) -> None:
     answer = running.predict(model, ROW).json()
     url = f"{running.stack.layout.gateway_url}/predictions/{model}"

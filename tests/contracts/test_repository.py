@@ -61,6 +61,7 @@ ERRORS = [
     infra.gateway.errors.SignatureError("it lacks a signature"),
     infra.errors.SmokeTestError("adult v1", "scores differ"),
     infra.errors.StackError("port 5000 is taken", "stop it"),
+    infra.predictions.errors.BatchNotFoundError("b", "adult"),
     infra.routing_errors.NothingToRollBackError("adult"),
     infra.routing_errors.TargetNotFoundError("adult", "staging", ("production",)),
     infra.routing_errors.UnclearModelError(("adult",)),
