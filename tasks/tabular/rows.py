@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -98,9 +98,6 @@ class Reader:
         self.texts = self._places("categorical", "text")
         self.instants = self._places("datetime")
         self._decoder = _decoder(self.columns)
-        self._numbers = _getter(self.numbers)
-        self._texts = [attrgetter(f"f{place}") for place in self.texts]
-        self._instants = [attrgetter(f"f{place}") for place in self.instants]
 
     def read(self, body: bytes) -> Batch:
         """Read a JSON request: `rows`, `features`, or either inside `input_data`.
@@ -190,14 +187,20 @@ class Reader:
 
     def _typed(self, rows: Sequence[Any]) -> Batch:
         """Read rows the compiled decoder has passed: every value is of its column's type."""
-        size = len(rows)
-        numbers = np.array([self._numbers(row) for row in rows], dtype=np.float64)
+        read = list(zip(*map(astuple, rows), strict=True))
         return Batch(
-            size,
-            numbers.reshape(size, len(self.numbers)),
-            tuple([[get(row) for row in rows] for get in self._texts]),
-            tuple([[_moment(get(row)) for row in rows] for get in self._instants]),
+            len(rows),
+            self._matrix(read, len(rows)),
+            tuple([list(read[place]) for place in self.texts]),
+            tuple([list(map(_moment, read[place])) for place in self.instants]),
         )
+
+    def _matrix(self, read: Sequence[Sequence[Any]], size: int) -> NDArray[np.float64]:
+        """Return the numbers among columns, shape (n_rows, n_numbers)."""
+        numbers = np.empty((size, len(self.numbers)))
+        for at, place in enumerate(self.numbers):
+            numbers[:, at] = read[place]
+        return numbers
 
     def _tolerant(self, body: bytes) -> Batch:
         try:
@@ -248,10 +251,9 @@ class Reader:
                         faults.append((place_of(column, place), _worded(error, value, column)))
             read.append(cells)
         _raise(faults)
-        numbers = [read[place] for place in self.numbers]
         return Batch(
             size,
-            np.array(numbers, dtype=np.float64).reshape(len(self.numbers), size).T.copy(),
+            self._matrix(read, size),
             tuple(read[place] for place in self.texts),
             tuple(read[place] for place in self.instants),
             single,
@@ -295,12 +297,6 @@ def _decoder(columns: Sequence[Column]) -> msgspec.json.Decoder[Any] | None:
 
 def _payload(row: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Payload", [("rows", list[row])], gc=False, forbid_unknown_fields=True)  # type: ignore[valid-type]
-
-
-def _getter(places: Sequence[int]) -> Callable[[Any], Any]:
-    if not places:
-        return lambda _row: ()
-    return attrgetter(*(f"f{place}" for place in places))
 
 
 def _raise(faults: list[tuple[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -86,10 +87,28 @@ class Codes(Light):
             found = [table.get(registers[at][0], other) for at, table, other in self.columns]
             return np.array([found], dtype=np.float64)
         made = np.empty((size, len(self.columns)))
-        for place, (register, table, other) in enumerate(self.columns):
-            get = table.get
-            made[:, place] = [get(text, other) for text in registers[register]]
+        for place, (register, look_up) in enumerate(self._lookups):
+            made[:, place] = np.fromiter(map(look_up, registers[register]), np.float64, size)
         return made
+
+    @cached_property
+    def _lookups(self) -> list[tuple[int, Callable[[str | None], float]]]:
+        return [(at, _Default(table, other).__getitem__) for at, table, other in self.columns]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Store the tables once."""
+        return {"columns": self.columns}
+
+
+class _Default(dict[str | None, float]):
+    """A table that has a number for every text."""
+
+    def __init__(self, table: dict[str | None, float], other: float) -> None:
+        super().__init__(table)
+        self._other = other
+
+    def __missing__(self, text: str | None) -> float:
+        return self._other
 
 
 @dataclass(frozen=True)
