@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_REMOVALS = 10
+"""Tries to remove a program that its supervisor starts again and again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One supervised program: restarted whenever it ends, stopped with its whole group.
@@ -117,9 +121,20 @@ class Supervisor:
             rpc.stopProcess(name)
 
     def remove(self, name: str) -> None:
-        """Forget a stopped program; take its section out of the configuration first."""
-        with self._connected() as rpc, tolerate(Faults.BAD_NAME):
-            rpc.removeProcessGroup(name)
+        """Forget a stopped program; take its section out of the configuration first.
+
+        One that dies at once may be started again between the two: it is stopped once more.
+        """
+        for _ in range(_REMOVALS):
+            with self._connected() as rpc, tolerate(Faults.BAD_NAME):
+                try:
+                    rpc.removeProcessGroup(name)
+                except Fault as fault:
+                    if fault.faultCode != Faults.STILL_RUNNING:
+                        raise
+                    self.stop(name)
+                else:
+                    return
 
     def shutdown(self) -> None:
         """Ask the daemon to stop its programs and end."""

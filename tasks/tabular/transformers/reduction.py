@@ -84,6 +84,10 @@ class AtMost:
         return min(self.count, int(X.shape[1]))
 
 
+_EXACT = 1e6
+"""Factor from which a column is the others' to the last digits."""
+
+
 class PruneCollinear(Numeric):
     """Leave out, one after the other, the columns that the others explain best.
 
@@ -102,8 +106,7 @@ class PruneCollinear(Numeric):
         kept = list(range(numbers.shape[1]))
         self.decisions_: dict[str, float] = {}
         names = self._inputs(None)
-        # the ridge makes copies a large factor instead of a singular matrix
-        inverse = np.linalg.inv(correlation + 1e-9 * np.eye(len(kept)))
+        inverse = _inverted(correlation)
         while len(kept) > 1:
             factors = np.diag(inverse)
             worst = len(kept) - 1 - int(np.argmax(factors[::-1]))  # of copies the later goes
@@ -111,6 +114,9 @@ class PruneCollinear(Numeric):
                 break
             self.decisions_[names[kept[worst]]] = round(float(min(factors[worst], 1e9)), 3)
             del kept[worst]
+            if factors[worst] > _EXACT:  # what is left of such numbers is rounding
+                inverse = _inverted(correlation[np.ix_(kept, kept)])
+                continue
             rest = np.delete(np.arange(len(inverse)), worst)
             bordering = inverse[rest, worst]
             inverse = inverse[np.ix_(rest, rest)] - (
@@ -128,6 +134,11 @@ class PruneCollinear(Numeric):
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Name the columns that stay."""
         return np.asarray(self._inputs(input_features), dtype=object)[self.kept_]
+
+
+def _inverted(correlation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Invert correlations; a ridge makes copies a large factor instead of a singular matrix."""
+    return np.asarray(np.linalg.inv(correlation + 1e-9 * np.eye(len(correlation))))
 
 
 def _correlation(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
