@@ -58,7 +58,7 @@ def register(trained: TrainingReport) -> ModelRef:
 
 
 def test_every_candidate_is_a_nested_run(dataset: DatasetRef) -> None:
-    trained = fit(dataset, "logistic_regression", "lightgbm")
+    trained = fit(dataset, "logistic_regression", "lightgbm", budget_seconds=4)
 
     parent = mlflow.get_run(trained.run_id)
     children = mlflow.search_runs(
