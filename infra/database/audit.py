@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from infra.database.engine import transaction
 from infra.database.tables import audit
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _FIRST = "0" * 64
+_LOCK = 7_236_515
+"""Key of PostgreSQL's advisory lock that lets one transaction append at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,11 @@ def append(
 ) -> None:
     """Add an entry in the caller's transaction: the deed and its record stand or fall together.
 
-    Of two transactions that append at once one fails by the unique `previous`.
+    Of two transactions that append at once the second waits: SQLite's begin as writers, and
+    PostgreSQL's take a lock. The unique `previous` would refuse what neither prevents.
     """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
     last = select(audit.c.digest).order_by(audit.c.id.desc()).limit(1)
     previous = connection.scalar(last) or _FIRST
     at = datetime.now(UTC)

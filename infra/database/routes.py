@@ -104,11 +104,14 @@ class Routes:
             _add(connection, Target(**asdict(before), role="standby"))
 
     def restore(self, route: Route) -> None:
-        """Point the model back to the server it had before a switch that is undone."""
+        """Point the model back to the server it had before a switch that is undone.
+
+        Replicas of the version that is not to be live are forgotten with it.
+        """
         with transaction(self._engine) as connection:
             _point(connection, route)
-            mine = (targets.c.model == route.model) & (targets.c.program == route.program)
-            connection.execute(delete(targets).where(mine))
+            gone = (targets.c.program == route.program) | (targets.c.role == "replica")
+            connection.execute(delete(targets).where(targets.c.model == route.model, gone))
 
     def put_target(self, target: Target) -> None:
         """Put a server in a role beside the live one; only replicas may be several."""

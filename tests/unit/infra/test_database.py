@@ -13,7 +13,7 @@ from infra.database import ledger
 from infra.database.catalogue import Catalogue, DatasetEntry
 from infra.database.engine import open_database, upgrade
 from infra.database.ledger import Promotions, Releases
-from infra.database.routes import Route, Routes
+from infra.database.routes import Route, Routes, Target
 from infra.database.tables import metadata
 from infra.errors import (
     DatasetDeletedError,
@@ -203,6 +203,19 @@ def test_the_catalogue_can_be_read_with_plain_sql(engine: Engine) -> None:
         row = connection.execute(text('SELECT * FROM "DatasetCatalog"')).one()
 
     assert (row.id, row.name, row.location) == ("default.churn v1", "churn", "frames/fa")
+
+
+def test_a_switch_that_is_undone_leaves_no_replica_of_its_version(engine: Engine) -> None:
+    routes = Routes(engine)
+    first, second = Route("churn", 1, "http://a", "p1"), Route("churn", 2, "http://b", "p2")
+    routes.put(first)
+    routes.put(second)
+    routes.put_target(Target("churn", "replica", 2, "http://c", "p3"))
+
+    routes.restore(first)
+
+    assert routes.get("churn") == first
+    assert routes.targets() == []
 
 
 def test_a_route_is_replaced_and_removed(engine: Engine) -> None:
