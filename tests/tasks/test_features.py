@@ -288,7 +288,7 @@ def test_balancing_is_reported_and_chosen_only_if_it_is_better(
         ref,
         metric="balanced_accuracy",
         balancing="class_weights",
-        budget_seconds=30,
+        budget_seconds=20,
         learners=("logistic_regression",),
     )
 
