@@ -15,10 +15,10 @@ from flows.data import prepare_dataset
 from flows.promotion import promote_model
 from flows.release import release_model
 from flows.training import add_training, train_model, training_request
+from infra.aliases import PRODUCTION
 from infra.refs import DEFAULT_PROJECT, ModelRef, Name, NameOrNone, normalise_name
 from infra.settings import get_settings
 from infra.sources import file_name
-from infra.tracking import PRODUCTION
 from tasks.serving import await_release, fetch_prediction, find_route
 from tasks.training import TrainingRequest
 

@@ -8,8 +8,8 @@ from prefect import flow
 from pydantic import Field
 
 from flows import scripts
+from infra.aliases import PRODUCTION
 from infra.refs import ModelRef
-from infra.tracking import PRODUCTION
 from tasks.promotion import PromotionReport, judge_challenger, record_decision
 from tasks.tabular.comparison import PromotionPolicy
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prefect import State, flow
+from prefect import flow
 
 from flows import scripts
 from flows.release import release_model
+from infra.aliases import BESIDE, PRODUCTION
 from infra.errors import ReleaseFailedError
 from infra.refs import ModelRef
-from infra.tracking import BESIDE, PRODUCTION
 from tasks.reconciliation import find_divergence, stop_strays
 
 
@@ -35,23 +35,18 @@ def reconcile(aliases: tuple[str, ...] = (PRODUCTION, *BESIDE)) -> Reconciliatio
     ReleaseFailedError
         If a release that was tried here failed; the others were tried all the same.
     """
-    states: dict[ModelRef, State] = {}
-    failing: tuple[str, ...] = ()
-    strays: tuple[str, ...] = ()
-    for alias in aliases:
-        divergence = find_divergence(alias)
-        states |= {
-            model: release_model(model, alias, return_state=True) for model in divergence.to_release
-        }
-        failing += divergence.failing
-        strays = divergence.strays
-    if strays:
-        stop_strays(strays)
+    divergence = find_divergence(aliases)
+    states = {
+        model: release_model(model, alias, return_state=True)
+        for model, alias in divergence.to_release
+    }
+    if divergence.strays:
+        stop_strays(divergence.strays)
     failed = {model: state for model, state in states.items() if not state.is_completed()}
     if failed:
         names = ", ".join(map(str, failed))
         raise ReleaseFailedError(names, "; ".join(str(s.message) for s in failed.values()))
-    return ReconciliationReport(tuple(states), failing, strays)
+    return ReconciliationReport(tuple(states), divergence.failing, divergence.strays)
 
 
 if __name__ == "__main__":

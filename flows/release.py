@@ -10,12 +10,12 @@ from prefect.runtime import flow_run
 from prefect.transactions import transaction
 
 from flows import scripts
+from infra.aliases import PRODUCTION
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
 from infra.errors import SupersededError
 from infra.refs import ModelRef
 from infra.settings import get_settings
-from infra.tracking import PRODUCTION
 from tasks.serving import (
     await_server,
     bring_back,

@@ -144,6 +144,9 @@ class ServingSettings(BaseModel, frozen=True, extra="forbid", validate_default=T
     drain_seconds: float = Field(
         default=2.0, ge=0, description="servers that get no more requests stay this long"
     )
+    threads: int = Field(
+        default=1, ge=1, le=256, description="of a model server, for requests of many rows"
+    )
     replicas: int = Field(default=1, ge=1, le=32, description="servers of a live version")
     canary_weight: float = Field(
         default=0.1, ge=0, le=1, description="share of requests a canary begins with"

@@ -125,12 +125,12 @@ class Supervisor:
 
         One that dies at once may be started again between the two: it is stopped once more.
         """
-        for _ in range(_REMOVALS):
+        for left in reversed(range(_REMOVALS)):
             with self._connected() as rpc, tolerate(Faults.BAD_NAME):
                 try:
                     rpc.removeProcessGroup(name)
                 except Fault as fault:
-                    if fault.faultCode != Faults.STILL_RUNNING:
+                    if fault.faultCode != Faults.STILL_RUNNING or not left:
                         raise
                     self.stop(name)
                 else:

@@ -29,17 +29,11 @@ from infra.errors import EvidenceMissingError, ModelNotFoundError, ServiceUnavai
 from infra.refs import ModelRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sklearn.pipeline import Pipeline
 
     from infra.settings import TrackingSettings
-
-PRODUCTION = "production"
-"""The alias that releases: whoever sets it changes what is served."""
-
-BESIDE = ("canary", "shadow", "staging", "dev")
-"""Aliases that release a version beside the live one, see `infra.database.routes.Role`."""
 
 PLAN_FILE, PLAN_ABOUT = "plan.pickle", "plan.json"
 """The compiled plan, and what was proven of it and which packages it needs."""
@@ -323,16 +317,16 @@ class Tracking:
                 model.registered_name, alias, str(model.version)
             )
 
-    def aliased(self, alias: str) -> dict[str, int]:
-        """Return the version behind `alias` of every registered model that has it."""
-        found: dict[str, int] = {}
+    def aliased(self, aliases: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Return the version behind each of `aliases`, by alias and registered model."""
+        found: dict[str, dict[str, int]] = {alias: {} for alias in aliases}
         token: str | None = None
         with _errors("registry"):
             while True:
                 page = self._client.search_registered_models(max_results=200, page_token=token)
-                found |= {
-                    each.name: int(each.aliases[alias]) for each in page if alias in each.aliases
-                }
+                for model in page:
+                    for alias in found.keys() & model.aliases.keys():
+                        found[alias][model.name] = int(model.aliases[alias])
                 token = page.token
                 if not token:
                     return found

@@ -9,7 +9,7 @@ from infra.database.engine import open_database
 from infra.database.predictions import Predictions
 from infra.predictions.archive import ArchiveReport, archive
 from infra.predictions.batches import Batches, BatchProgress
-from infra.serving.asking import open_predictor
+from infra.serving.asking import address_of, open_predictor
 from infra.settings import get_settings
 from infra.storage import open_store
 from tasks.retries import if_transient
@@ -57,13 +57,15 @@ def answer_batch(model: str, batch: str) -> BatchProgress:
     ------
     BatchNotFoundError
         If nobody has taken such a batch.
+    RouteNotFoundError
+        If no version of the model is released.
     ServiceUnavailableError
         If the gateway or the model's server does not answer: what is answered stays so.
     """
     settings = get_settings()
     batches = Batches(open_store(settings.storage), model)
     done = batches.answered(batch)
-    with open_predictor(settings, model, caller=f"batch {batch}") as ask:
+    with open_predictor(address_of(settings, model), caller=f"batch {batch}") as ask:
         for place, message in enumerate(batches.messages(batch)):
             if place not in done:
                 batches.answer(batch, place, *ask(message))

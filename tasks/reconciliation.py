@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from infra.aliases import PRODUCTION
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
 from infra.database.routes import Route, Routes, Target
@@ -15,8 +16,8 @@ from infra.errors import ModelNotFoundError
 from infra.refs import ModelRef
 from infra.serving import bentos, open_servers, switching
 from infra.serving.protocol import MODEL_PREFIX, ModelServers
-from infra.settings import Settings, get_settings
-from infra.tracking import PRODUCTION, Tracking
+from infra.settings import get_settings
+from infra.tracking import Tracking
 from tasks.retries import if_transient
 
 _RESTART_SECONDS = 12
@@ -27,12 +28,12 @@ _RESTART_SECONDS = 12
 class Divergence:
     """What must happen so that traffic follows the registry again.
 
-    `failing` versions hold the alias but failed their release for a reason that time does not
-    cure, or again and again; setting the alias again tries once more. `strays` are servers
-    nobody routes to.
+    `to_release` are versions and the alias each holds. `failing` versions hold an alias but failed
+    their release for a reason that time does not cure, or again and again; setting the alias
+    again tries once more. `strays` are servers nobody routes to.
     """
 
-    to_release: tuple[ModelRef, ...]
+    to_release: tuple[tuple[ModelRef, str], ...]
     failing: tuple[str, ...]
     strays: tuple[str, ...]
 
@@ -43,8 +44,8 @@ class Divergence:
     retry_delay_seconds=2,
     retry_condition_fn=if_transient,
 )
-def find_divergence(alias: str) -> Divergence:
-    """Compare the versions behind `alias` with the routes and the servers behind those.
+def find_divergence(aliases: tuple[str, ...]) -> Divergence:
+    """Compare the versions behind `aliases` with the routes and the servers behind those.
 
     A route whose alias is gone stays: a registry that answers with less than it has must not
     stop traffic.
@@ -62,22 +63,25 @@ def find_divergence(alias: str) -> Divergence:
     programs = servers.programs()
     busy = releases.in_progress()
     table = Routes(engine)
-    live = table.all()
-    beside = table.targets()
-    routes = _behind(alias, live, beside)
-    wanted = _wanted(settings, table, alias)
-    unserved = {
-        name: version
-        for name, version in wanted.items()
-        if name not in busy and not _serves(routes.get(name), version, servers)
-    }
-    to_release, failing = _sort(unserved, releases)
+    live, beside = table.all(), table.targets()
+    to_release: list[tuple[ModelRef, str]] = []
+    failing: list[str] = []
+    for alias, wanted in _wanted(Tracking(settings.tracking), table, aliases).items():
+        routes = _behind(alias, live, beside)
+        unserved = {
+            name: version
+            for name, version in wanted.items()
+            if name not in busy and not _serves(routes.get(name), version, servers)
+        }
+        found, given_up = _sort(unserved, releases)
+        to_release += [(model, alias) for model in found]
+        failing += given_up
     used = {each.program for each in live} | {each.program for each in beside}
     strays = _strays(programs, used, busy)
     get_run_logger().info(
         "%d to release, %d failing, %d strays", len(to_release), len(failing), len(strays)
     )
-    return Divergence(to_release, failing, strays)
+    return Divergence(tuple(to_release), tuple(failing), strays)
 
 
 @task(cache_policy=NO_CACHE)
@@ -137,14 +141,16 @@ def _behind(alias: str, live: list[Route], beside: list[Target]) -> dict[str, Ro
     return {each.model: each.route for each in beside if each.role == alias}
 
 
-def _wanted(settings: Settings, table: Routes, alias: str) -> dict[str, int]:
-    """Return the versions behind an alias, after setting those a rollback could not set."""
-    tracking = Tracking(settings.tracking)
-    for name, version in table.pending(alias).items():
-        tracking.set_alias(ModelRef.from_registered(name, version), alias)
-        table.settle(name, alias)
-    found = tracking.aliased(alias)
-    if alias == PRODUCTION:
-        return found
+def _wanted(
+    tracking: Tracking, table: Routes, aliases: tuple[str, ...]
+) -> dict[str, dict[str, int]]:
+    """Return the versions behind aliases, after setting those a rollback could not set."""
+    for alias in aliases:
+        for name, version in table.pending(alias).items():
+            tracking.set_alias(ModelRef.from_registered(name, version), alias)
+            table.settle(name, alias)
     served = {route.model for route in table.all()}  # nothing is beside where nothing is live
-    return {name: version for name, version in found.items() if name in served}
+    return {
+        alias: {n: v for n, v in found.items() if alias == PRODUCTION or n in served}
+        for alias, found in tracking.aliased(aliases).items()
+    }

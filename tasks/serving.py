@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-import httpx
 import numpy as np
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.transactions import Transaction, get_transaction
 
+from infra.aliases import BESIDE, PRODUCTION
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
 from infra.database.routes import Role, Route, Routes, Target
@@ -29,15 +30,15 @@ from infra.ports import LOOPBACK, find_free
 from infra.refs import ModelRef
 from infra.routing_errors import UnknownAliasError
 from infra.serving import bentos, open_servers, switching
+from infra.serving.asking import address_of, open_predictor
 from infra.serving.protocol import MODEL_PREFIX
 from infra.settings import Settings, get_settings
 from infra.storage import open_store
-from infra.tracking import BESIDE, PRODUCTION, Tracking
+from infra.tracking import Tracking
 from tasks.retries import if_transient
 
 _POLL_SECONDS = 0.2
 _SMOKE_TOLERANCE = 1e-9
-_REQUEST_SECONDS = 30.0
 
 
 @task(cache_policy=NO_CACHE)
@@ -160,7 +161,9 @@ def launch_servers(model: ModelRef, bento: Path, count: int = 1) -> list[Route]:
         )
         if active is not None:  # always: a task runs in a transaction of its own
             active.set("programs", [each.program for each in started])
-        command = bentos.serve_command(bento, port, log=serving.home / "predictions")
+        command = bentos.serve_command(
+            bento, port, log=serving.home / "predictions", threads=serving.threads
+        )
         log = open_servers(serving).start(program, command)
         get_run_logger().info("%s on port %d, log %s", program, port, log)
     return started
@@ -209,7 +212,7 @@ def smoke_test(model: ModelRef, route: Route) -> float:
     """
     tracking = Tracking(get_settings().tracking)
     evidence = tracking.evidence(tracking.run_of(model))
-    answer = _predict(f"{route.url}/predict", evidence["sample"])
+    answer = _predict(f"{route.url}/predict", evidence["sample"], "smoke test")
     if (answer["model"], answer["version"]) != (model.registered_name, model.version):
         raise SmokeTestError(str(model), f"it says it is {answer['model']} v{answer['version']}")
     scores = np.asarray(
@@ -339,17 +342,14 @@ def fetch_prediction(model: ModelRef, route: Route) -> dict[str, Any]:
     settings = get_settings()
     tracking = Tracking(settings.tracking)
     rows = tracking.evidence(tracking.run_of(model))["sample"][:1]
-    gateway = settings.gateway.url
-    url = f"{gateway}/predict/{route.model}" if gateway else f"{route.url}/predict"
-    return {"url": url, "request": {"rows": rows}, "response": _predict(url, rows)}
+    url = address_of(settings, route.model)
+    return {"url": url, "request": {"rows": rows}, "response": _predict(url, rows, "lifecycle")}
 
 
-def _predict(url: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    try:
-        response = httpx.post(url, json={"rows": rows}, timeout=_REQUEST_SECONDS)
-    except httpx.TransportError as error:
-        raise ServiceUnavailableError(url, str(error)) from error
-    if response.is_error:
-        raise SmokeTestError(url, f"HTTP {response.status_code}: {response.text[:300]}")
-    answer: dict[str, Any] = response.json()
-    return answer
+def _predict(url: str, rows: list[dict[str, Any]], caller: str) -> dict[str, Any]:
+    with open_predictor(url, caller=caller) as ask:
+        status, answer = ask({"rows": rows})
+    if status != HTTPStatus.OK:
+        raise SmokeTestError(url, f"HTTP {status}: {str(answer)[:300]}")
+    found: dict[str, Any] = answer
+    return found

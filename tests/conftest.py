@@ -106,7 +106,7 @@ def store(platform: Settings) -> LocalStore:
 def _empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database without content; making one takes seconds, copying it none."""
     path = tmp_path_factory.mktemp("registry") / "mlflow.db"
-    Tracking(TrackingSettings(url=f"sqlite:///{path}")).aliased("none")
+    Tracking(TrackingSettings(url=f"sqlite:///{path}")).aliased(())
     return path
 
 

@@ -215,5 +215,7 @@ ROW = {
 def temporary_home() -> Iterator[Path]:
     """A folder outside pytest's own, which every new session closes to PostgreSQL's user."""
     folder = Path(tempfile.mkdtemp(prefix="millrace-"))
-    yield folder / "home"
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield folder / "home"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

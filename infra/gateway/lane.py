@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from infra.aliases import PRODUCTION
 from infra.errors import PlatformError
 from infra.gateway.answers import worded
 from infra.gateway.errors import PayloadTooLargeError
 from infra.gateway.routes.predictions import JSON, answer
-from infra.gateway.routing import PRODUCTION
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

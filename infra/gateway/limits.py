@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
+from infra.gateway.answers import worded
 from infra.gateway.errors import PayloadTooLargeError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class BodyLimit:
         error = PayloadTooLargeError(limit)
         said = dict(scope["headers"]).get(b"content-length", b"0")
         if not said.isdigit() or int(said) > limit:
-            await JSONResponse(_worded(error), error.status)(scope, receive, send)
+            await _response(error)(scope, receive, send)
             return
         size, answered = 0, False
 
@@ -49,7 +50,7 @@ class BodyLimit:
             nonlocal answered
             if not answered:
                 answered = True
-                await JSONResponse(_worded(error), error.status)(scope, receive, send)
+                await _response(error)(scope, receive, send)
 
         async def guarded(message: Message) -> None:
             nonlocal answered
@@ -63,5 +64,6 @@ class BodyLimit:
             await refuse()
 
 
-def _worded(error: PayloadTooLargeError) -> dict[str, str]:
-    return {"error": type(error).__name__, "detail": str(error)}
+def _response(error: PayloadTooLargeError) -> Response:
+    status, content, headers = worded(error)
+    return Response(content, status, headers)

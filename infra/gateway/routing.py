@@ -9,6 +9,7 @@ from itertools import cycle
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from infra.aliases import PRODUCTION
 from infra.errors import RouteNotFoundError
 from infra.routing_errors import TargetNotFoundError
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from infra.database.routes import Role, Route, Routes, Target
-
-PRODUCTION = "production"
-"""The environment whose server is the live one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 
+from infra.aliases import PRODUCTION, Alias
 from infra.gateway.payloads import RouteName
-
-Environment = Literal["production", "canary", "shadow", "staging", "dev"]
 
 
 class PredictionRequest(BaseModel):
@@ -46,7 +45,7 @@ class DeployBody(BaseModel, frozen=True, extra="forbid"):
 
     model: RouteName
     version: int = Field(ge=1)
-    target: Environment = "production"
+    target: Alias = PRODUCTION
 
 
 class ServerBody(BaseModel, frozen=True):

@@ -10,13 +10,13 @@ from flows.promotion import promote_model
 from flows.reconciliation import reconcile
 from flows.release import release_model
 from flows.training import train_model
+from infra.aliases import PRODUCTION
 from infra.database.engine import open_database
 from infra.database.ledger import Releases
 from infra.database.routes import Route, Routes
 from infra.errors import ServiceUnavailableError, SmokeTestError
 from infra.refs import DatasetRef, ModelRef
 from infra.serving import open_servers
-from infra.tracking import PRODUCTION
 from tasks.training import TrainingRequest
 
 if TYPE_CHECKING:

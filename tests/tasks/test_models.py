@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from infra.aliases import PRODUCTION
 from infra.database.catalogue import Catalogue
 from infra.database.engine import open_database
 from infra.errors import (
@@ -19,7 +20,6 @@ from infra.errors import (
     ReproductionError,
 )
 from infra.refs import DatasetRef, ModelRef
-from infra.tracking import PRODUCTION
 from tasks.ingestion import ingest_dataset
 from tasks.promotion import judge_challenger, record_decision
 from tasks.registry import register_model

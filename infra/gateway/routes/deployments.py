@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
 
+from infra.aliases import PRODUCTION
 from infra.errors import ModelNotFoundError, ModelServerError, ServiceUnavailableError
 from infra.gateway.dependencies import Parts, PartsDependency, require_token
 from infra.gateway.payloads import RouteName
-from infra.gateway.routing import PRODUCTION
 from infra.gateway.serving_payloads import (
     DeployBody,
     DeploymentBody,

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Response
 
+from infra.aliases import PRODUCTION
 from infra.errors import DatasetNameError, PlatformError
 from infra.gateway.dependencies import Body, Parts, PartsDependency
-from infra.gateway.routing import PRODUCTION
 from infra.gateway.serving_payloads import (
     EnvironmentRequest,
     FeaturesRequest,
