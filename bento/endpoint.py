@@ -10,25 +10,27 @@ import asyncio
 import gc
 import os
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from operator import add
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import msgspec
 import numpy as np
-from journal import Journal, JournalFullError
+from journal import Journal
 from metrics import ServerMetrics
 from openapi import ASSETS, PAGE, asset, document
 from predictor import load_scores, read_manifest, reader_of
 from rows import RowsError
+from segment import Record
 from tables import ARROW, CSV, UnsupportedTypeError, read_table, write_arrow, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
     from numpy.typing import NDArray
     from predictor import Scores
@@ -87,7 +89,7 @@ class Endpoint:
     manifest : dict
         What the Bento was built for.
     journal : Journal, optional
-        Takes a line per answered request; without one nothing is logged.
+        Takes a record per answered request; without one nothing is logged.
     body_limit : int
         Bytes of a request at most.
     seconds : float
@@ -121,11 +123,6 @@ class Endpoint:
         self._reader = reader_of(manifest)
         self._scores: Scores | None = None
         self._head = f'"model":{_encode(self._model).decode()},"version":{self._version}'
-        self._line = (
-            b'{"id":"%b","time":%.6f,'
-            + self._head.replace("%", "%%").encode()
-            + b',"caller":%b,"latency":%.9f,"rows":%d,"request":'
-        )
         self._metrics = ServerMetrics(self._model, self._version)
         self._pool = ThreadPoolExecutor(max(2, threads), thread_name_prefix="rows")
         described = document(manifest, self._reader.columns)
@@ -172,6 +169,9 @@ class Endpoint:
                 body = await self._body(receive)
             if asked.media_type == JSON and len(body) <= INLINE_BYTES:
                 content, rows = self._predict(body, asked)
+                await _others()
+                if self._journal is not None:
+                    self._journal.write()
             else:
                 content, rows = await self._beside(body, asked)
         except ConnectionError:  # the client has gone
@@ -215,12 +215,22 @@ class Endpoint:
     async def _beside(self, body: bytes, asked: Question) -> tuple[bytes, int]:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self._seconds):
-            return await loop.run_in_executor(self._pool, self._predict, body, asked)
+            return await loop.run_in_executor(self._pool, self._predict_beside, body, asked)
+
+    def _predict_beside(self, body: bytes, asked: Question) -> tuple[bytes, int]:
+        """Answer in a thread, which writes the log too: a large record takes milliseconds."""
+        answered = self._predict(body, asked)
+        if self._journal is not None:
+            self._journal.write()
+        return answered
 
     def _predict(self, body: bytes, asked: Question) -> tuple[bytes, int]:
-        """Read, score, word and log; return the answer and its number of rows."""
+        """Read, score, word and note; return the answer, for after the log, and its rows."""
         if self._scores is None:
             raise Refusal(503, "NotReady", "the model is being loaded; try again in a second")
+        if self._journal is not None and self._journal.full:
+            detail = "the prediction log takes no more, and nothing is answered unlogged"
+            raise Refusal(503, "PredictionLogFull", detail)
         try:
             batch = self._read(body, asked.media_type)
             scores = self._scores.scores(batch)
@@ -233,13 +243,25 @@ class Endpoint:
             raise Refusal(
                 422, "RowsError", f"the model does not bear these rows: {reason}"
             ) from None
-        identity = uuid4().hex
+        identity = token_hex(16)
         answer = self._worded_answer(batch, scores, identity)
         if self._journal is not None:
             request = body
             if asked.media_type != JSON:
                 request = _columns_json(self._reader.columns, batch)
-            self._log(self._entry(identity, asked, batch.size), request, answer)
+            took = time.perf_counter() - asked.started
+            self._journal.taken.append(
+                Record(
+                    identity,
+                    time.time(),
+                    self._version,
+                    asked.caller,
+                    took,
+                    batch.size,
+                    request,
+                    answer,
+                )
+            )
         if asked.accepts != JSON:
             answer = self._table_answer(scores, asked.accepts)
         return answer, batch.size
@@ -304,26 +326,6 @@ class Endpoint:
             rows = [[label, *row] for label, row in zip(labels, scores.tolist(), strict=True)]
         return (write_csv if accepts == CSV else write_arrow)(names, rows)
 
-    def _entry(self, identity: str, asked: Question, rows: int) -> bytes:
-        """Return the beginning of a line of the log."""
-        return self._line % (
-            identity.encode(),
-            time.time(),
-            _encode(asked.caller) if asked.caller else b'""',
-            time.perf_counter() - asked.started,
-            rows,
-        )
-
-    def _log(self, entry: bytes, request: bytes, answer: bytes) -> None:
-        assert self._journal is not None  # noqa: S101 - asked before
-        if b"\n" in request or b"\r" in request:  # between tokens only: texts have them escaped
-            request = request.replace(b"\n", b" ").replace(b"\r", b" ")
-        try:
-            self._journal.append(b"".join((entry, request, b',"response":', answer, b"}\n")))
-        except JournalFullError:
-            detail = "the prediction log takes no more lines, and nothing is answered unlogged"
-            raise Refusal(503, "PredictionLogFull", detail) from None
-
     async def _answer_plain(self, path: str, method: str, send: Send) -> None:
         if method not in ("GET", "HEAD"):
             await _send(send, 405, JSON, _words("MethodNotAllowed", "send GET"), b"GET, HEAD")
@@ -339,6 +341,12 @@ class Endpoint:
             await _send(send, 503, TEXT, b"loading")
         else:
             await _send(send, 200, TEXT, b"live" if path == "/health/live" else b"ready")
+
+
+@types.coroutine
+def _others() -> Generator[None]:
+    """Let the requests that came with this one be answered: then one write logs them all."""
+    yield
 
 
 _READY = frozenset({"/health/ready", "/readyz"})  # the latter is BentoML's, which knows no loading

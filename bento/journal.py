@@ -1,47 +1,61 @@
-"""The prediction log's first station: segments on this machine, a line per request.
+"""The prediction log's first station: segments on this machine, a record per request.
 
-A line is handed to the kernel before its answer is sent, which takes microseconds: an
-acknowledged prediction survives whatever kills this process. A thread beside it makes lines
-durable on disk, begins a new segment when one is large or old, and tries again what the disk did
-not take. Whoever archives segments takes those that nobody holds locked.
+A record is in the kernel's hands before its answer is sent, which takes microseconds: an
+acknowledged prediction survives whatever kills this process. Records of answers that go out
+together are written together. A thread beside it makes them durable on disk, begins a new segment
+when one is large or old, and tries again what the disk did not take. Whoever archives segments
+takes those that nobody holds locked.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections import deque
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
-from uuid import uuid4
+
+from segment import SegmentWriter, pack
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from segment import Record
 
 SEGMENT_BYTES = 16_000_000
 SEGMENT_SECONDS = 30.0
 _BEAT_SECONDS = 0.5
 
 
-class JournalFullError(RuntimeError):
-    """The disk takes no lines and no more of them can be held: no prediction without its line."""
-
-
 class Journal:
-    """Append-only segments in `folder`; `held` lines wait for the disk, up to `most_held_bytes`."""
+    """Append-only segments in `folder`; what waits for the disk is bounded.
+
+    Parameters
+    ----------
+    most_held_bytes : int
+        What may wait for the disk before the journal is full. Those that were taken beside each
+        other when it got full still wait.
+
+    Attributes
+    ----------
+    taken : deque of Record
+        Where a record is put; `write` comes before its answer is sent.
+    full : bool
+        Whether no more may be taken.
+    held_bytes, records : int
+        What waits for the disk, and how many were written since the start.
+    """
 
     def __init__(self, folder: Path, *, most_held_bytes: int = 64_000_000) -> None:
         self._folder = folder
         self._most = most_held_bytes
-        self._held: deque[bytes] = deque()
+        self.taken: deque[Record] = deque()
+        self._held: deque[tuple[bytes, int]] = deque()
+        self.full = False
         self.held_bytes = 0
-        self.lines = 0
+        self.records = 0
         self._lock = Lock()
-        self._file: int | None = None
-        self._path: Path | None = None
-        self._size = 0
-        self._opened = 0.0
+        self._segment: SegmentWriter | None = None
         self._dirty = False
         self._ended = Event()
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,88 +64,69 @@ class Journal:
 
     @property
     def held(self) -> int:
-        """Lines that wait for the disk."""
-        return len(self._held)
+        """Records that wait for the disk."""
+        return sum(count for _, count in tuple(self._held))
 
-    def append(self, line: bytes) -> None:
-        """Write a line, which ends in a line feed; the kernel has it when this returns.
-
-        Raises
-        ------
-        JournalFullError
-            If it can neither be written nor held.
-        """
-        with self._lock:
-            if self._held:
-                self._hold(line)
-                return
-            try:
-                self._write(line)
-            except OSError:
-                self._hold(line)
+    def write(self) -> None:
+        """Write what was taken, by whomever; the kernel has it when this returns."""
+        with self._lock:  # also where nothing is left: another thread may be about to write it
+            self._write()
 
     def close(self) -> None:
-        """Write what is held, sync, and let the segment go."""
+        """Write what is there, sync, and let the segment go."""
         self._ended.set()
         self._thread.join(timeout=5)
         with self._lock:
             self._retry()
+            self._write()
             self._let_go(sync=True)
 
-    def _hold(self, line: bytes) -> None:
-        if self.held_bytes + len(line) > self._most:
-            raise JournalFullError
-        self._held.append(line)
-        self.held_bytes += len(line)
+    def _write(self) -> None:
+        if not self.taken:
+            return
+        # one by one, since other threads put theirs there meanwhile
+        records = [self.taken.popleft() for _ in range(len(self.taken))]
+        block = pack(records)
+        if self._held or not self._append(block, len(records)):
+            self._held.append((block, len(records)))
+            self._count_held(len(block))
 
-    def _write(self, line: bytes) -> None:
-        if self._file is None:
-            self._open()
-        assert self._file is not None  # noqa: S101 - just opened
-        written = os.write(self._file, line)
-        self._dirty = True
-        self._size += written
-        if written < len(line):  # the rest would begin a line of its own: none may follow it
-            self._let_go(sync=False)
-            raise OSError("the disk is full")
-        self.lines += 1
-        if self._size >= SEGMENT_BYTES:
-            self._let_go(sync=False)
-
-    def _open(self) -> None:
-        """Make a segment that is locked before anybody can see it as one."""
-        name = f"{int(time.time() * 1000)}-{uuid4().hex}"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        draft = self._folder / f".{name}.new"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        file = os.open(draft, flags, 0o640)
+    def _append(self, block: bytes, count: int) -> bool:
+        """Append to a segment, or return False where the disk does not take it."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            self._path = draft.rename(self._folder / f"{name}.log")
+            if self._segment is None:
+                self._segment = SegmentWriter(self._folder)
+            self._segment.append(block)
         except OSError:
-            os.close(file)
-            draft.unlink(missing_ok=True)
-            raise
-        self._file, self._size, self._opened = file, 0, time.monotonic()
+            return False
+        self._dirty = True
+        self.records += count
+        if self._segment.end >= SEGMENT_BYTES:
+            self._let_go(sync=False)
+        return True
 
     def _let_go(self, *, sync: bool) -> None:
-        file, self._file = self._file, None
-        if file is None:
+        segment, self._segment = self._segment, None
+        if segment is None:
             return
         try:
             if sync and self._dirty:
-                os.fsync(file)
+                _sync(segment.descriptor())
         finally:
             self._dirty = False
-            os.close(file)  # and with it the lock
+            segment.close()
 
     def _retry(self) -> None:
         while self._held:
-            try:
-                self._write(self._held[0])
-            except OSError:
+            block, count = self._held[0]
+            if not self._append(block, count):
                 return
-            self.held_bytes -= len(self._held.popleft())
+            self._held.popleft()
+            self._count_held(-len(block))
+
+    def _count_held(self, added: int) -> None:
+        self.held_bytes += added
+        self.full = self.held_bytes >= self._most
 
     def _keep(self) -> None:
         """Sync, turn the page, try again: once a beat, off the way of answers."""
@@ -144,16 +139,21 @@ class Journal:
     def _beat(self) -> None:
         with self._lock:
             self._retry()
-            if self._file is not None and self._is_old():
+            if self._segment is not None and self._is_old(self._segment):
                 self._let_go(sync=False)  # archived within the minute, and synced there
-            if self._file is None or not self._dirty:
+            if self._segment is None or not self._dirty:
                 return
-            file = os.dup(self._file)
+            file = self._segment.descriptor()
             self._dirty = False
-        try:
-            os.fsync(file)
-        finally:
-            os.close(file)
+        _sync(file)
 
-    def _is_old(self) -> bool:
-        return self._size > 0 and time.monotonic() - self._opened > SEGMENT_SECONDS
+    @staticmethod
+    def _is_old(segment: SegmentWriter) -> bool:
+        return time.monotonic() - segment.opened > SEGMENT_SECONDS
+
+
+def _sync(file: int) -> None:
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

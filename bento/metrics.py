@@ -44,12 +44,12 @@ class ServerMetrics:
         self._rows = rows.labels(*self._labels)
         self._seconds = seconds.labels(*self._labels)
         self._held = Gauge(
-            "prediction_log_held_lines",
-            "Lines of the prediction log that wait for the disk: above zero it falls behind.",
+            "prediction_log_held_records",
+            "Records of the prediction log that wait for the disk: above zero it falls behind.",
             registry=self.registry,
         )
         self._written = Gauge(
-            "prediction_log_lines", "Lines written since the start.", registry=self.registry
+            "prediction_log_records", "Records written since the start.", registry=self.registry
         )
 
     def answered(self, rows: int, seconds: float) -> None:
@@ -68,5 +68,5 @@ class ServerMetrics:
         """Return all of it in Prometheus' text format."""
         if journal is not None:
             self._held.set(journal.held)
-            self._written.set(journal.lines)
+            self._written.set(journal.records)
         return generate_latest(self.registry)

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, FiniteFloat, JsonValue, StringConstraints
 
+from bento.segment import IDENTITY
 from infra.database.predictions import Label
 from infra.predictions.archive import FoundPrediction, WholePrediction
-from infra.predictions.segments import IDENTITY
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -59,7 +59,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class ArchiveReport:
-    """What was archived, and how many lines were no records: at the end of a segment, before."""
+    """What was archived, and how many records cannot be read: at the end of a segment, before."""
 
     segments: int = 0
     files: int = 0
@@ -172,7 +172,7 @@ def _archive(
         records += len(part)
     if damage.broken or damage.torn:
         _LOGGER.warning(
-            "%s: %d broken lines were left out, %d torn at its end",
+            "%s: %d broken records were left out, %d torn at its end",
             segment.path.name,
             damage.broken,
             damage.torn,

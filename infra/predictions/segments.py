@@ -1,9 +1,9 @@
 """Segments: what model servers note of their predictions until it is archived.
 
-A server appends one JSON line per request to files under `predictions/<registered name>/` of
-its home and holds an exclusive lock on the file it writes to. The lock, which the kernel
-releases however a process ends, says whether a segment is finished. A name is never used
-twice, since archived files are named after their segment.
+A server appends a record per request to files under `predictions/<registered name>/` of its home
+and holds an exclusive lock on the file it writes to. The lock, which the kernel releases however a
+process ends, says whether a segment is finished. A name is never used twice, since archived files
+are named after their segment. `bento.segment` says how records lie in a file.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from bento.segment import IDENTITY, SUFFIX, read_segment
 from infra.errors import ModelNotFoundError
 from infra.refs import ModelRef
 
@@ -27,14 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-IDENTITY = r"[0-9A-Za-z_-]{1,64}"
-"""What the id of a prediction looks like."""
-
-_EMPTY_FOR = 60.0
-"""Seconds an empty segment stays: its writer makes the file before it can lock it."""
-
-_YEAR_10000 = 253_402_300_800
-_Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+    from bento.segment import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +53,10 @@ class PredictionRecord:
 
 @dataclass(slots=True)
 class Damage:
-    """Lines that were no records: `torn` at the end of a segment, `broken` before."""
+    """Records that cannot be read: `torn` at the end of a segment, `broken` before."""
 
     torn: int = 0
     broken: int = 0
-
-
-class _Line(msgspec.Struct):
-    """A record as it is written; what it must hold, so that database and store take it."""
-
-    id: Annotated[str, msgspec.Meta(pattern=rf"\A{IDENTITY}\Z")]
-    time: Annotated[float, msgspec.Meta(ge=0, lt=_YEAR_10000)]
-    model: str
-    version: _Count
-    caller: str
-    latency: float
-    rows: _Count
-    request: msgspec.Raw
-    response: msgspec.Raw
-
-
-_DECODER = msgspec.json.Decoder(_Line)
 
 
 def is_identity(text: str) -> bool:
@@ -92,7 +66,7 @@ def is_identity(text: str) -> bool:
 
 def list_segments(home: Path, model: str | None = None) -> list[Segment]:
     """Return the segments under a home by name, all or those of one model."""
-    found = sorted((home / "predictions").glob("*/*.log"))
+    found = sorted((home / "predictions").glob(f"*/*{SUFFIX}"))
     return [
         Segment(path, path.parent.name)
         for path in found
@@ -112,19 +86,18 @@ def taken(segment: Segment) -> Iterator[BinaryIO | None]:
         yield None
         return
     with file:
-        yield file if _lock(file) and _is_finished(file) else None
+        yield file if _lock(file) and _is_there(file) else None
 
 
 def read(file: BinaryIO, model: str, damage: Damage | None = None) -> Iterator[PredictionRecord]:
-    """Yield the records of a segment of `model`, one line in memory at a time."""
+    """Yield the records of a segment of `model`, one in memory at a time."""
     damage = damage or Damage()
     bad = False
-    for line in file:
-        damage.broken += bad  # a line follows it, so it was not the torn one
-        record = _parse(line, model)
+    for record in read_segment(file):
+        damage.broken += bad  # one follows it, so it was not the torn one
         bad = record is None
         if record is not None:
-            yield record
+            yield _told(record, model)
     damage.torn += bad
 
 
@@ -137,10 +110,9 @@ def read_all(home: Path, model: str) -> Iterator[PredictionRecord]:
 def look_up(home: Path, model: str, identity: str) -> PredictionRecord | None:
     """Return the record of this id from the segments of a model, if it lies there."""
     for file in _opened(home, model):
-        for line in file:
-            record = _parse(line, model) if identity.encode() in line else None
+        for record in read_segment(file):
             if record is not None and record.id == identity:
-                return record
+                return _told(record, model)
     return None
 
 
@@ -155,27 +127,17 @@ def _opened(home: Path, model: str) -> Iterator[BinaryIO]:
             yield file
 
 
-def _parse(line: bytes, model: str) -> PredictionRecord | None:
-    """Read a line, or return None if it is no whole record of `model`."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        written = _DECODER.decode(line)
-        request, response = bytes(written.request).decode(), bytes(written.response).decode()
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-        return None
-    if written.model != model:
-        return None
+def _told(record: Record, model: str) -> PredictionRecord:
     return PredictionRecord(
-        id=written.id,
-        time=datetime.fromtimestamp(written.time, UTC),
+        id=record.id,
+        time=datetime.fromtimestamp(record.time, UTC),
         model=model,
-        version=written.version,
-        caller=written.caller.replace("\0", ""),  # which PostgreSQL does not take
-        latency=written.latency,
-        rows=written.rows,
-        request=request,
-        response=response,
+        version=record.version,
+        caller=record.caller.replace("\0", ""),  # which PostgreSQL does not take
+        latency=record.latency,
+        rows=record.rows,
+        request=record.request.decode(errors="replace"),
+        response=record.response.decode(errors="replace"),
     )
 
 
@@ -187,12 +149,9 @@ def _lock(file: BinaryIO) -> bool:
     return True
 
 
-def _is_finished(file: BinaryIO) -> bool:
-    """Whether the locked file is still there, and no writer is about to lock it."""
-    state = os.fstat(file.fileno())
-    if state.st_nlink == 0:  # the one who held the lock before has archived it
-        return False
-    return state.st_size > 0 or time.time() - state.st_mtime > _EMPTY_FOR
+def _is_there(file: BinaryIO) -> bool:
+    """Whether the locked file was not archived by the one who held the lock before."""
+    return os.fstat(file.fileno()).st_nlink > 0
 
 
 def _is_registered(name: str) -> bool:

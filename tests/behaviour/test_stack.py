@@ -12,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from bento.segment import SUFFIX
 from infra.ports import LOOPBACK, is_free
 from tests.running_stack import ROW, RunningStack, temporary_home, wait_until
 
@@ -338,7 +339,7 @@ def test_what_was_predicted_is_found_again(running: RunningStack, model: str) ->
     assert labelled.is_success
     # within the minute it is in the store, and the segment is gone
     folder = running.stack.layout.settings.serving.home / "predictions" / model
-    wait_until(lambda: not list(folder.glob("*.log")), 180)
+    wait_until(lambda: not list(folder.glob(f"*{SUFFIX}")), 180)
     again = httpx.get(f"{url}/{identity}", timeout=20).json()
     assert again["request"] == seen["request"]
     assert [each["label"] for each in again["labels"]] == [">50K"]

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +9,7 @@ from infra.database.engine import open_database
 from infra.database.predictions import Predictions, Window
 from infra.errors import ServiceUnavailableError
 from infra.predictions.archive import ArchiveReport
+from tests.segments import packed, write_segment
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -21,19 +21,7 @@ pytestmark = pytest.mark.prefect
 def served(platform: Settings) -> Settings:
     """A platform whose model server has noted two predictions and is gone."""
     folder = platform.serving.home / "predictions" / "churn"
-    folder.mkdir(parents=True)
-    content = {
-        "time": 1_700_000_000,
-        "model": "churn",
-        "version": 1,
-        "caller": "",
-        "latency": 0.002,
-        "rows": 1,
-        "request": {},
-        "response": {},
-    }
-    lines = [json.dumps(content | {"id": each}) + "\n" for each in ("a", "b")]
-    (folder / "s.log").write_text("".join(lines))
+    write_segment(folder, "s", packed(id="a"), packed(id="b"))
     return platform
 
 

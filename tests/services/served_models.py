@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import subprocess
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import httpx
+import msgspec
 import numpy as np
 import pandas as pd
 
+from bento.segment import SUFFIX, read_segment
 from infra.ports import find_free
 from infra.provenance import ROOT
 from infra.serving import bentos
@@ -30,6 +31,7 @@ from tasks.tabular.learners import LEARNERS, make_model, predict_scores
 from tasks.tabular.plans.plan import dump_plan
 from tasks.tabular.problem import Problem, identify
 from tasks.tabular.schema import Schema, conform, infer
+from tests.template import load_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -236,32 +238,40 @@ def running(source: Path, folder: Path) -> Iterator[Server]:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a log, which must be strict JSON, segment after segment."""
-    return [
-        json.loads(line.decode("utf-8"), parse_constant=_refuse_constant)
-        for path in sorted(folder.glob("*/*.log"))
-        for line in path.read_bytes().splitlines(keepends=False)
-    ]
+    """Return the records of a log, segment after segment; their JSON must be strict."""
+    found = []
+    for path in sorted(folder.glob(f"*/*{SUFFIX}")):
+        with path.open("rb") as file:
+            for record in read_segment(file):
+                assert record is not None
+                fields = msgspec.structs.asdict(record) | {"model": path.parent.name}
+                for name in ("request", "response"):
+                    text = fields[name].decode("utf-8")
+                    fields[name] = json.loads(text, parse_constant=_refuse_constant)
+                found.append(fields)
+    return found
 
 
 def _refuse_constant(word: str) -> None:
     raise AssertionError(f"{word} is no JSON")
 
 
-_TEMPLATE = ("endpoint", "journal", "metrics", "openapi", "predictor", "rows", "tables")
+_TEMPLATE = (
+    "endpoint",
+    "journal",
+    "metrics",
+    "openapi",
+    "predictor",
+    "rows",
+    "segment",
+    "tables",
+)
 
 
 @contextmanager
 def in_process(source: Path, log: Path | None = None, **options: Any) -> Iterator[Any]:
     """Yield a Bento's endpoint, not loaded yet, without leaving its modules to other tests."""
-    path = list(sys.path)
-    sys.path.insert(0, str(source))
-    try:
-        modules = {name: importlib.import_module(name) for name in _TEMPLATE}
-    finally:
-        for name in _TEMPLATE:
-            sys.modules.pop(name, None)
-        sys.path[:] = path
+    path, modules = list(sys.path), load_template(source, *_TEMPLATE)
     manifest = modules["predictor"].read_manifest()
     journal = modules["journal"].Journal(log / manifest["model"]) if log else None
     endpoint = modules["endpoint"].Endpoint(manifest, journal=journal, **options)

@@ -16,6 +16,7 @@ from infra.gateway.journal_payloads import PredictionBody
 from infra.gateway.routes import journal
 from infra.predictions.archive import archive
 from infra.settings import Settings
+from tests.segments import packed, write_segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,23 +48,12 @@ def serve(platform: Settings) -> Callable[..., None]:
     """Note what a model server would: one prediction of each id, a minute apart."""
 
     def write(*ids: str, **changes: object) -> None:
-        path = platform.serving.home / "predictions" / "churn" / f"{ids[0]}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = {
-            "model": "churn",
-            "version": 1,
-            "caller": "shop",
-            "latency": 0.002,
-            "rows": 1,
-            "request": {"rows": [{"x": 0.1}]},
-            "response": {"model": "churn", "predictions": [{"prediction": "yes"}]},
-        }
-        path.write_text(
-            "".join(
-                json.dumps(content | {"id": each, "time": START + 60 * place} | changes) + "\n"
-                for place, each in enumerate(ids)
-            )
-        )
+        response = {"model": "churn", "predictions": [{"prediction": "yes"}]}
+        records = [
+            packed(id=each, time=START + 60 * place, version=1, response=response, **changes)
+            for place, each in enumerate(ids)
+        ]
+        write_segment(platform.serving.home / "predictions" / "churn", ids[0], *records)
 
     return write
 

@@ -22,7 +22,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.services.served_models import Served, Server, ask, copied, in_process, running
+from tests.services.served_models import (
+    Served,
+    Server,
+    ask,
+    copied,
+    in_process,
+    read_log,
+    running,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -436,7 +444,7 @@ def test_a_score_that_is_no_number_is_never_an_answer(
 
     assert answer.status == 422
     assert answer.json()["detail"].startswith("rows[0]")
-    assert not any(path.stat().st_size for path in tmp_path.glob("*/*.log"))
+    assert read_log(tmp_path) == []
 
 
 class Constant:
@@ -449,7 +457,7 @@ class Constant:
         return pd.Series([self._score] * batch.size).to_numpy()
 
 
-def test_every_answer_is_a_line_of_the_log(income: Server, people: list[dict[str, Any]]) -> None:
+def test_every_answer_is_a_record_of_the_log(income: Server, people: list[dict[str, Any]]) -> None:
     content, before = {"rows": people[:2]}, len(income.lines())
 
     answer = income.predict(content, **{"x-caller": "shop"}).json()
@@ -469,7 +477,7 @@ def test_every_answer_is_a_line_of_the_log(income: Server, people: list[dict[str
     assert abs(datetime.fromtimestamp(line["time"], UTC) - datetime.now(UTC)).seconds < 60
 
 
-def test_a_request_over_several_lines_is_one_line_of_the_log(
+def test_a_request_over_several_lines_is_one_record_of_the_log(
     income: Server, people: list[dict[str, Any]]
 ) -> None:
     content = {"rows": [people[0] | {"sex": "a\nb"}]}
@@ -482,6 +490,65 @@ def test_a_request_over_several_lines_is_one_line_of_the_log(
     )
 
     assert [each["request"] for each in income.lines()[before:]] == [content]
+
+
+def test_an_answer_is_sent_when_it_is_logged(served: dict[str, Served], tmp_path: Path) -> None:
+    logged: list[int] = []
+    body = json.dumps({"rows": served["income"].fitted.rows[:1]}).encode()
+    with in_process(served["income"].source, tmp_path) as endpoint:
+        endpoint.load()
+
+        async def watched(scope: Any, receive: Any, send: Any) -> None:
+            async def look(message: Any) -> None:
+                logged.append(len(read_log(tmp_path)))
+                await send(message)
+
+            await endpoint(scope, receive, look)
+
+        for _ in range(2):
+            asyncio.run(ask(watched, body))
+
+    assert logged == [1, 1, 2, 2]  # head and body of each answer
+
+
+def test_requests_that_come_together_are_logged_together(
+    served: dict[str, Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    body = json.dumps({"rows": served["income"].fitted.rows[:1]}).encode()
+    with in_process(served["income"].source, tmp_path) as endpoint:
+        endpoint.load()
+        append = endpoint._journal._append
+
+        def count(block: bytes, records: int) -> bool:
+            written.append(records)
+            return append(block, records)
+
+        async def send() -> list[Any]:
+            return await asyncio.gather(*(ask(endpoint, body) for _ in range(5)))
+
+        monkeypatch.setattr(endpoint._journal, "_append", count)
+        answers = asyncio.run(send())
+
+    assert written == [5]
+    assert [each["response"] for each in read_log(tmp_path)] == [each.json() for each in answers]
+
+
+def test_nothing_is_answered_when_the_log_takes_no_more(
+    served: dict[str, Served], tmp_path: Path
+) -> None:
+    body = json.dumps({"rows": served["income"].fitted.rows[:1]}).encode()
+    with in_process(served["income"].source, tmp_path) as endpoint:
+        endpoint.load()
+        endpoint._journal.full = True
+        refused = asyncio.run(ask(endpoint, body))
+        endpoint._journal.full = False
+        answered = asyncio.run(ask(endpoint, body))
+
+    assert (refused.status, refused.json()["error"]) == (503, "PredictionLogFull")
+    assert refused.headers["retry-after"] == "1"
+    assert answered.status == 200
+    assert len(read_log(tmp_path)) == 1
 
 
 def test_fifty_requests_at_once_are_answered_each_with_its_own(
@@ -579,8 +646,8 @@ def test_what_was_counted_is_exposed(served: dict[str, Served], tmp_path: Path) 
     for code in (422, 415):
         assert "predictions_errors_total" + status % code in answer.text
     assert "predictions_requests_total" + status % 200 in answer.text
-    assert "prediction_log_lines 1.0\n" in answer.text
-    assert "prediction_log_held_lines 0.0\n" in answer.text
+    assert "prediction_log_records 1.0\n" in answer.text
+    assert "prediction_log_held_records 0.0\n" in answer.text
 
 
 def test_the_documentation_needs_no_network(income: Server) -> None:

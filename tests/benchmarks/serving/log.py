@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import statistics
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from bento.segment import SUFFIX, read_segment
 from tests.benchmarks.serving.figures import Bar, at_most, paired_ratio
 from tests.benchmarks.serving.model import MODEL
 
@@ -52,12 +52,12 @@ def kill(bench: Bench, rounds: int, _seconds: float) -> tuple[list[Bar], dict[st
 
 
 def logged_identities(folder: Path) -> list[str]:
-    """Return the identity of every whole line; a torn one at a segment's end is no line."""
-    return [
-        json.loads(line)["id"]
-        for segment in sorted(folder.glob("*.log"))
-        for line in segment.read_bytes().split(b"\n")[:-1]
-    ]
+    """Return the identity of every whole record."""
+    found = []
+    for segment in sorted(folder.glob(f"*{SUFFIX}")):
+        with segment.open("rb") as file:
+            found += [record.id for record in read_segment(file) if record is not None]
+    return found
 
 
 def cost(bench: Bench, rounds: int, seconds: float) -> tuple[list[Bar], dict[str, Any]]:

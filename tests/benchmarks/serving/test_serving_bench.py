@@ -12,6 +12,7 @@ from tests.benchmarks.serving.load import Spec, load
 from tests.benchmarks.serving.log import logged_identities
 from tests.benchmarks.serving.open_loop import Sent
 from tests.benchmarks.serving.switches import Switch, judge
+from tests.segments import packed, write_segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,9 +78,9 @@ def test_only_a_200_with_a_prediction_counts(answer: bytes) -> None:
         found.require(b'"prediction"')
 
 
-def test_a_torn_line_is_no_prediction(tmp_path: Path) -> None:
-    (tmp_path / "1.log").write_text('{"id":"a"}\n{"id":"b"}\n{"id":"c"')
-    (tmp_path / ".2.new").write_text('{"id":"d"}\n')
+def test_a_torn_record_is_no_prediction(tmp_path: Path) -> None:
+    write_segment(tmp_path, "1", packed(id="a"), packed(id="b"), packed(id="c")[:-1])
+    write_segment(tmp_path, "2", packed(id="d")).rename(tmp_path / ".2.new")
 
     assert logged_identities(tmp_path) == ["a", "b"]
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,12 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import infra.predictions.archive
+from bento.segment import SUFFIX
 from infra.database.engine import open_database
 from infra.database.predictions import Label, PredictionEntry, Predictions, Window
 from infra.errors import ServiceUnavailableError
 from infra.predictions.archive import ArchiveReport, archive, fetch, find
 from infra.predictions.errors import PredictionNotFoundError
 from infra.provenance import ROOT
+from tests.segments import framed, packed, write_segment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,26 +40,13 @@ def predictions(platform: Settings) -> Predictions:
     return Predictions(open_database(platform.database))
 
 
-def line(identity: str, minutes: float = 0, **changes: object) -> str:
-    content = {
-        "id": identity,
-        "time": (NOON + timedelta(minutes=minutes)).timestamp(),
-        "model": "churn",
-        "version": 1,
-        "caller": "",
-        "latency": 0.002,
-        "rows": 1,
-        "request": {"rows": [{"x": identity}]},
-        "response": {"predictions": [{"prediction": 1}]},
-    }
-    return json.dumps(content | changes) + "\n"
+def record(identity: str, minutes: float = 0, **changes: object) -> bytes:
+    time = (NOON + timedelta(minutes=minutes)).timestamp()
+    return packed(**{"id": identity, "time": time, "version": 1, "caller": ""} | changes)
 
 
-def write(home: Path, content: str, name: str = "a.log", model: str = "churn") -> Path:
-    path = home / "predictions" / model / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return path
+def write(home: Path, content: bytes, name: str = "a", model: str = "churn") -> Path:
+    return write_segment(home / "predictions" / model, name, content)
 
 
 def stored(store: LocalStore) -> list[str]:
@@ -157,7 +145,7 @@ def test_the_last_label_of_a_row_holds(predictions: Predictions) -> None:
 def test_a_finished_segment_becomes_files_by_day_and_an_index(
     home: Path, store: LocalStore, predictions: Predictions
 ) -> None:
-    path = write(home, line("a") + line("b", 11 * 60) + line("c", 13 * 60), "s7.log")
+    path = write(home, record("a") + record("b", 11 * 60) + record("c", 13 * 60), "s7")
 
     report = archive(home, store, predictions)
 
@@ -174,7 +162,7 @@ def test_a_finished_segment_becomes_files_by_day_and_an_index(
 def test_a_file_says_what_its_columns_are(
     home: Path, store: LocalStore, predictions: Predictions
 ) -> None:
-    write(home, line("a"))
+    write(home, record("a"))
     archive(home, store, predictions)
 
     with store.opened("predictions/churn/2026/03/01/a-0.parquet") as path:
@@ -200,7 +188,7 @@ def test_a_large_segment_becomes_several_files(
     home: Path, store: LocalStore, predictions: Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(infra.predictions.archive, "_FILE_RECORDS", 4)
-    write(home, "".join(line(f"{number}") for number in range(10)))
+    write(home, b"".join(record(f"{number}") for number in range(10)))
 
     assert archive(home, store, predictions).files == 3
     assert stored(store) == entered(predictions) == [f"{number}" for number in range(10)]
@@ -210,7 +198,7 @@ def test_a_file_is_full_when_its_texts_are_long(
     home: Path, store: LocalStore, predictions: Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(infra.predictions.archive, "_FILE_CHARACTERS", 1_000)
-    write(home, "".join(line(f"{number}", request="x" * 600) for number in range(4)))
+    write(home, b"".join(record(f"{number}", request="x" * 600) for number in range(4)))
 
     assert archive(home, store, predictions).files == 2
 
@@ -218,14 +206,14 @@ def test_a_file_is_full_when_its_texts_are_long(
 def test_damage_is_told_and_the_rest_is_kept(
     home: Path, store: LocalStore, predictions: Predictions, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(home, line("a") + "{\n" + line("b") + line("c")[:50])
-    write(home, "{\n", "b.log")
+    write(home, record("a") + framed([]) + record("b") + record("c")[:50])
+    write(home, framed([]), "b")
 
     report = archive(home, store, predictions)
 
     assert report == ArchiveReport(segments=2, files=1, records=2, torn=2, broken=1)
-    assert "a.log: 1 broken lines were left out, 1 torn at its end" in caplog.text
-    assert "b.log" in caplog.text
+    assert "a.records: 1 broken records were left out, 1 torn at its end" in caplog.text
+    assert "b.records" in caplog.text
 
 
 def test_nothing_is_archived_where_nothing_was_served(
@@ -252,13 +240,13 @@ def test_a_killed_run_is_made_up_for(
     """Killed before the first or second file, index entry or removal, and run again."""
     monkeypatch.setattr(infra.predictions.archive, "_FILE_RECORDS", 2)
     expected = [f"{number}" for number in range(6)]
-    write(home, "".join(map(line, expected[:3])), "a.log")
-    write(home, "".join(map(line, expected[3:])), "b.log")
+    write(home, b"".join(map(record, expected[:3])), "a")
+    write(home, b"".join(map(record, expected[3:])), "b")
     owner = {"write": type(store), "add": Predictions, "unlink": type(home)}[victim]
     real, calls = getattr(owner, victim), iter(range(100))
 
     def die(*arguments: Any, **options: Any) -> Any:
-        is_ours = victim != "unlink" or arguments[0].suffix == ".log"
+        is_ours = victim != "unlink" or arguments[0].suffix == SUFFIX
         if is_ours and next(calls) == nth:
             raise Killed
         return real(*arguments, **options)
@@ -272,7 +260,7 @@ def test_a_killed_run_is_made_up_for(
 
     assert sorted(each.entry.id for each in found) == expected
     assert stored(store) == entered(predictions) == expected
-    assert not list(home.rglob("*.log"))
+    assert not list(home.rglob(f"*{SUFFIX}"))
 
 
 def test_a_store_that_is_away_leaves_the_segments(
@@ -281,7 +269,7 @@ def test_a_store_that_is_away_leaves_the_segments(
     def refuse(*_arguments: object) -> None:
         raise ServiceUnavailableError("the store", "refused")
 
-    write(home, line("a"))
+    write(home, record("a"))
     with monkeypatch.context() as patch:
         patch.setattr(type(store), "write", refuse)
         with pytest.raises(ServiceUnavailableError):
@@ -291,23 +279,22 @@ def test_a_store_that_is_away_leaves_the_segments(
 
 
 WRITER = """
-import fcntl, json, sys, time
-line = json.loads(sys.argv[2])
-with open(sys.argv[1], "ab", buffering=0) as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    for number in range(1000):
-        file.write(json.dumps(line | {"id": f"{number:x}"}).encode() + b"\\n")
-    file.write(b'{"id": "torn", "time": 17')
-    print("written", flush=True)
-    time.sleep(60)
+import sys, time
+from pathlib import Path
+from bento.segment import SegmentWriter
+from tests.segments import packed
+writer = SegmentWriter(Path(sys.argv[1]))
+for number in range(1000):
+    writer.append(packed(id=f"{number:x}", request="x" * 600))
+print("written", flush=True)
+time.sleep(60)
 """
 
 
 def test_what_a_killed_server_wrote_is_archived(
     home: Path, store: LocalStore, predictions: Predictions
 ) -> None:
-    path = write(home, "")
-    command = [sys.executable, "-c", WRITER, path, line("a")]
+    command = [sys.executable, "-c", WRITER, home / "predictions" / "churn"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout.readline() == "written\n"
         busy = archive(home, store, predictions)
@@ -318,7 +305,7 @@ def test_what_a_killed_server_wrote_is_archived(
 
     assert busy == ArchiveReport()
     assert len(seen) == 1_000
-    assert report == ArchiveReport(segments=1, files=1, records=1_000, torn=1)
+    assert report == ArchiveReport(segments=1, files=1, records=1_000)
     assert stored(store) == entered(predictions) == sorted(f"{n:x}" for n in range(1_000))
 
 
@@ -327,8 +314,8 @@ def test_archivers_at_once_do_each_segment_once(
 ) -> None:
     expected = sorted(f"{segment}-{number}" for segment in range(12) for number in range(20))
     for segment in range(12):
-        lines = [line(f"{segment}-{number}") for number in range(20)]
-        write(home, "".join(lines), f"{segment}.log")
+        records = [record(f"{segment}-{number}") for number in range(20)]
+        write(home, b"".join(records), f"{segment}")
 
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(lambda _: archive(home, store, predictions), range(4)))
@@ -340,10 +327,10 @@ def test_archivers_at_once_do_each_segment_once(
 def test_archived_and_waiting_predictions_are_one_list(
     home: Path, store: LocalStore, predictions: Predictions
 ) -> None:
-    write(home, line("a", 0) + line("c", 2))
+    write(home, record("a", 0) + record("c", 2))
     archive(home, store, predictions)
-    write(home, line("b", 1) + line("d", 3, version=2) + line("a", 0), "b.log")
-    write(home, line("x", model="telco.churn"), model="telco.churn")
+    write(home, record("b", 1) + record("d", 3, version=2) + record("a", 0), "b")
+    write(home, record("x"), model="telco.churn")
 
     def ids(window: Window = ALL, **page: int) -> list[str]:
         return [each.entry.id for each in find(home, predictions, window, **page)]
@@ -358,7 +345,7 @@ def test_archived_and_waiting_predictions_are_one_list(
 def test_what_moves_while_it_is_listed_is_listed_once(
     home: Path, store: LocalStore, predictions: Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(home, line("a") + line("b"))
+    write(home, record("a") + record("b"))
     search = Predictions.find
 
     def search_late(self: Predictions, *arguments: Any, **options: Any) -> Any:
@@ -375,7 +362,7 @@ def test_a_label_may_come_before_its_prediction_is_archived(
 ) -> None:
     label = Label("a", 0, '"yes"', NOON)
     predictions.label([label])
-    write(home, line("a"))
+    write(home, record("a"))
 
     waiting = find(home, predictions, ALL)
     archive(home, store, predictions)
@@ -387,7 +374,7 @@ def test_a_label_may_come_before_its_prediction_is_archived(
 def test_a_whole_record_is_the_same_before_and_after(
     home: Path, store: LocalStore, predictions: Predictions
 ) -> None:
-    write(home, line("a") + line("b", request={"x": 0.1}))
+    write(home, record("a") + record("b", request={"x": 0.1}))
     predictions.label([Label("b", 0, "1", NOON)])
 
     waiting = fetch(home, store, predictions, "churn", "b")
@@ -402,7 +389,7 @@ def test_a_whole_record_is_the_same_before_and_after(
 def test_what_moves_while_it_is_looked_up_is_found(
     home: Path, store: LocalStore, predictions: Predictions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write(home, line("a"))
+    write(home, record("a"))
 
     def look_up_late(*_arguments: object) -> None:
         archive(home, store, predictions)
@@ -416,7 +403,7 @@ def test_what_moves_while_it_is_looked_up_is_found(
 def test_what_was_never_answered_is_not_found(
     home: Path, store: LocalStore, predictions: Predictions, identity: str
 ) -> None:
-    write(home, line("a"))
+    write(home, record("a"))
     archive(home, store, predictions)
 
     with pytest.raises(PredictionNotFoundError):
@@ -426,7 +413,7 @@ def test_what_was_never_answered_is_not_found(
 def test_a_prediction_belongs_to_its_model(
     home: Path, store: LocalStore, predictions: Predictions
 ) -> None:
-    write(home, line("a"))
+    write(home, record("a"))
     archive(home, store, predictions)
 
     with pytest.raises(PredictionNotFoundError):
