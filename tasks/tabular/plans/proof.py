@@ -35,7 +35,7 @@ HOLDOUT = 10_000
 ULPS = 64
 """Units in the last place of one, or of a larger score, that sums in another order may differ."""
 
-CHUNK = 5000
+CHUNK = 5_000
 ALONE = 50
 """Rows that are also scored one by one, as most requests are."""
 

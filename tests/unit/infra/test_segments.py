@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
+import struct
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +153,25 @@ def test_blocks_that_a_crash_cut_off_are_told(tmp_path: Path) -> None:
 
     assert ids(cut, damage) == ["b"]  # which was staged
     assert damage == Damage(broken=1)
+
+
+def test_no_more_is_asked_of_a_file_than_it_holds(tmp_path: Path) -> None:
+    """A crashed disk may leave any length: memory for it would be taken before it is read."""
+    spoilt = segment(tmp_path, b"\xff" * STAGE_BYTES).path
+    with spoilt.open("r+b") as file:
+        file.write(struct.pack("=Q", 2**39 << 24))
+    asked: list[int] = []
+
+    class Watched(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            asked.append(-1 if size is None else size)
+            return super().read(size) or b""
+
+    damage = Damage()
+    with Watched(spoilt) as file:
+        assert list(read(file, "churn", damage)) == []
+    assert damage == Damage(torn=1)
+    assert asked == [8]
 
 
 @pytest.mark.parametrize("size", [1, 100, 3_000, 30_000, 300_000])
