@@ -14,7 +14,6 @@ import types
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from operator import add
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -26,21 +25,20 @@ from metrics import ServerMetrics
 from openapi import ASSETS, PAGE, asset, document
 from predictor import load_scores, read_manifest, reader_of
 from rows import RowsError
+from scoring import Scorer
 from segment import Record
-from tables import ARROW, CSV, UnsupportedTypeError, read_table, write_arrow, write_csv
+from tables import ARROW, CSV, JSON, UnsupportedTypeError, columns_json
+from wording import Wording
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from numpy.typing import NDArray
-    from predictor import Scores
-    from rows import Batch
+    from scoring import Portion
 
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 INLINE_BYTES = 20_000
 """Bodies up to this size are answered at once; larger ones in a thread, beside other requests."""
@@ -95,7 +93,7 @@ class Endpoint:
     seconds : float
         A body that has not arrived, or rows that are not scored, after this long are given up.
     threads : int
-        Used for large requests.
+        Score the portions of large requests.
     """
 
     def __init__(
@@ -111,18 +109,9 @@ class Endpoint:
         self._journal = journal
         self._limit, self._seconds, self._threads = body_limit, seconds, threads
         self._model, self._version = manifest["model"], int(manifest["version"])
-        self._title = manifest.get("title", self._model)
-        self._classes = manifest["problem"]["classes"]
-        names = [_encode(str(label)).decode() for label in self._classes]
-        self._between = [f",{name}:" for name in names]
-        self._heads = [
-            f'{{"prediction":{_encode(label).decode()},"probabilities":{{{names[0]}:'
-            for label in self._classes
-        ]
-        self._threshold = float(manifest.get("threshold", 0.5))
         self._reader = reader_of(manifest)
-        self._scores: Scores | None = None
-        self._head = f'"model":{_encode(self._model).decode()},"version":{self._version}'
+        self._wording = Wording(manifest)
+        self._scorer: Scorer | None = None
         self._metrics = ServerMetrics(self._model, self._version)
         self._pool = ThreadPoolExecutor(max(2, threads), thread_name_prefix="rows")
         described = document(manifest, self._reader.columns)
@@ -134,16 +123,18 @@ class Endpoint:
 
     def load(self) -> None:
         """Load the model and answer a first request: only then it is ready."""
-        scores = load_scores(self._manifest, threads=self._threads)
+        scores = load_scores(self._manifest)
         rows = self._reader.read_named(self._manifest["sample"][:2])
         for _ in range(3):  # lazy imports, caches, the native libraries' first allocations
-            self._predictions(scores.scores(rows))
+            self._wording.predictions(scores.scores(rows))
         for name in ASSETS:
             kind = "text/css" if name.endswith("css") else "text/javascript"
             self._pages[f"/docs/{name}"] = (kind, asset(name))
         gc.collect()
         gc.freeze()  # what is here stays: collections need not look at it again
-        self._scores = scores
+        # what is no plan holds the interpreter's lock: its portions would wait for each other
+        threads = self._threads if self._manifest["serves"] == "plan" else 1
+        self._scorer = Scorer(self._reader, scores, threads=threads)
 
     def close(self) -> None:
         """Let the log go."""
@@ -226,14 +217,13 @@ class Endpoint:
 
     def _predict(self, body: bytes, asked: Question) -> tuple[bytes, int]:
         """Read, score, word and note; return the answer, for after the log, and its rows."""
-        if self._scores is None:
+        if self._scorer is None:
             raise Refusal(503, "NotReady", "the model is being loaded; try again in a second")
         if self._journal is not None and self._journal.full:
             detail = "the prediction log takes no more, and nothing is answered unlogged"
             raise Refusal(503, "PredictionLogFull", detail)
         try:
-            batch = self._read(body, asked.media_type)
-            scores = self._scores.scores(batch)
+            return self._answered(self._scorer.begin(body, asked.media_type), body, asked)
         except RowsError as error:
             raise Refusal(422, "RowsError", str(error), error.faults) from None
         except UnsupportedTypeError as error:
@@ -243,12 +233,20 @@ class Endpoint:
             raise Refusal(
                 422, "RowsError", f"the model does not bear these rows: {reason}"
             ) from None
+
+    def _answered(self, portions: list[Portion], body: bytes, asked: Question) -> tuple[bytes, int]:
+        """Do beside the scoring what can be done before it has ended."""
+        batches = [portion.batch for portion in portions]
+        gaps = self._reader.gaps(batches)
+        is_json = asked.media_type == JSON
+        request = body if is_json else columns_json(self._reader.columns, batches)
+        scores, predictions = [], []
+        for portion in portions:
+            scores.append(portion.scores())
+            predictions += self._wording.predictions(scores[-1], first=len(predictions))
         identity = token_hex(16)
-        answer = self._worded_answer(batch, scores, identity)
+        answer = self._wording.answer(predictions, gaps, identity, single=batches[0].single)
         if self._journal is not None:
-            request = body
-            if asked.media_type != JSON:
-                request = _columns_json(self._reader.columns, batch)
             took = time.perf_counter() - asked.started
             self._journal.taken.append(
                 Record(
@@ -257,74 +255,14 @@ class Endpoint:
                     self._version,
                     asked.caller,
                     took,
-                    batch.size,
+                    len(predictions),
                     request,
                     answer,
                 )
             )
         if asked.accepts != JSON:
-            answer = self._table_answer(scores, asked.accepts)
-        return answer, batch.size
-
-    def _read(self, body: bytes, media_type: str) -> Batch:
-        if media_type == JSON:
-            return self._reader.read(body)
-        return self._reader.read_table(*read_table(body, media_type, self._reader.most_rows))
-
-    def _predictions(self, scores: NDArray[np.float64]) -> list[str]:
-        """Word a prediction per row in JSON; a score that is no number is a `Refusal`.
-
-        All numbers are worded at once: of a thousand rows that is most of the work.
-        """
-        _require_finite(scores)
-        numbers = _encode(scores.ravel().tolist())[1:-1].decode().split(",")
-        if not self._classes:
-            return [f'{{"prediction":{each},"probabilities":null}}' for each in numbers]
-        heads, between = self._heads, self._between
-        labels = self._labels(scores)
-        if len(heads) == 2:  # noqa: PLR2004 - most models
-            pairs = zip(labels, numbers[::2], numbers[1::2], strict=True)
-            return [f"{heads[at]}{one}{between[1]}{other}}}}}" for at, one, other in pairs]
-        width = len(heads)
-        rows = (numbers[start : start + width] for start in range(0, len(numbers), width))
-        return [
-            heads[at] + row[0] + "".join(map(add, between[1:], row[1:])) + "}}"
-            for at, row in zip(labels, rows, strict=True)
-        ]
-
-    def _labels(self, scores: NDArray[np.float64]) -> list[int]:
-        """Return the place of every row's class: of two by the threshold, at a half the greater."""
-        if len(self._classes) == 2 and self._threshold != 0.5:  # noqa: PLR2004 - see above
-            second: list[int] = (scores[:, 1] >= self._threshold).astype(int).tolist()
-            return second
-        greatest: list[int] = scores.argmax(axis=1).tolist()
-        return greatest
-
-    def _worded_answer(self, batch: Batch, scores: Any, identity: str) -> bytes:
-        predictions = self._predictions(scores)
-        gaps = self._reader.gaps(batch)
-        warnings = ""
-        if gaps:
-            words = [f"{name}: missing, and answered as such" for name in gaps]
-            warnings = f',"warnings":{_encode(words).decode()}'
-        if batch.single:
-            model = _encode(self._title).decode()
-            return (
-                f'{{"model":{model},"version":{self._version},"prediction_id":"{identity}"'
-                f"{warnings},{predictions[0][1:]}"
-            ).encode()
-        content = ",".join(predictions)
-        return (
-            f'{{{self._head},"prediction_id":"{identity}"{warnings},"predictions":[{content}]}}'
-        ).encode()
-
-    def _table_answer(self, scores: NDArray[np.float64], accepts: str) -> bytes:
-        names = ["prediction", *(f"probability_{label}" for label in self._classes)]
-        rows = [[value] for value in scores.tolist()]
-        if self._classes:
-            labels = [self._classes[at] for at in self._labels(scores)]
-            rows = [[label, *row] for label, row in zip(labels, scores.tolist(), strict=True)]
-        return (write_csv if accepts == CSV else write_arrow)(names, rows)
+            answer = self._wording.table(np.concatenate(scores), asked.accepts)
+        return answer, len(predictions)
 
     async def _answer_plain(self, path: str, method: str, send: Send) -> None:
         if method not in ("GET", "HEAD"):
@@ -337,7 +275,7 @@ class Endpoint:
             await _send(send, 200, kind, content)
         elif path == "/metrics":
             await _send(send, 200, TEXT, self._metrics.exposed(self._journal))
-        elif path in _READY and self._scores is None:
+        elif path in _READY and self._scorer is None:
             await _send(send, 503, TEXT, b"loading")
         else:
             await _send(send, 200, TEXT, b"live" if path == "/health/live" else b"ready")
@@ -352,15 +290,6 @@ def _others() -> Generator[None]:
 _READY = frozenset({"/health/ready", "/readyz"})  # the latter is BentoML's, which knows no loading
 _PLAIN = frozenset({"/health/live", "/metrics"}) | _READY
 _encode = msgspec.json.Encoder().encode
-
-
-def _require_finite(scores: NDArray[np.float64]) -> None:
-    finite = np.isfinite(scores)
-    if not finite.all():
-        row = int(np.flatnonzero(~finite.reshape(len(scores), -1).all(axis=1))[0])
-        raise Refusal(
-            422, "RowsError", f"rows[{row}]: the model has no answer; look for huge numbers"
-        )
 
 
 def _question(scope: Scope) -> Question:
@@ -382,17 +311,6 @@ def _accepted(value: bytes) -> str:
         if wanted in (JSON, CSV, ARROW):
             return wanted
     return JSON
-
-
-def _columns_json(columns: Any, batch: Batch) -> bytes:
-    numbers, texts, instants = iter(batch.numbers.T), iter(batch.texts), iter(batch.instants)
-    made: dict[str, Any] = {}
-    for column in columns:
-        if column.kind in ("numeric", "boolean"):
-            made[column.name] = [None if v != v else v for v in next(numbers).tolist()]  # noqa: PLR0124 - NaN
-        else:
-            made[column.name] = next(instants if column.kind == "datetime" else texts)
-    return _encode({"columns": made})
 
 
 def _words(name: str, detail: str) -> bytes:

@@ -6,13 +6,18 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import numpy as np
 from rows import RowsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rows import Batch, Column
+
 Table = tuple[dict[str, list[Any]], int]
 
+JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -67,6 +72,21 @@ def write_arrow(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     with pa.ipc.new_stream(stream, table.schema) as writer:
         writer.write_table(table)
     return stream.getvalue()
+
+
+def columns_json(columns: Sequence[Column], batches: Sequence[Batch]) -> bytes:
+    """Return rows that came as a table in JSON, column by column, as they are logged."""
+    numbers = iter(np.concatenate([each.numbers for each in batches]).T)
+    texts = zip(*(each.texts for each in batches), strict=True)
+    instants = zip(*(each.instants for each in batches), strict=True)
+    made: dict[str, list[Any]] = {}
+    for column in columns:
+        if column.kind in ("numeric", "boolean"):
+            made[column.name] = [None if v != v else v for v in next(numbers).tolist()]  # noqa: PLR0124 - NaN
+        else:
+            parts = next(instants if column.kind == "datetime" else texts)
+            made[column.name] = [value for part in parts for value in part]
+    return msgspec.json.encode({"columns": made})
 
 
 def _read_csv(body: bytes, most_rows: int) -> Table:
@@ -141,5 +161,5 @@ _READERS: dict[str, Callable[[bytes, int], Table]] = {
     ARROW: _read_arrow,
     PARQUET: _read_parquet,
 }
-ACCEPTED = ("application/json", *_READERS)
+ACCEPTED = (JSON, *_READERS)
 """Media types of requests."""

@@ -145,7 +145,10 @@ class ServingSettings(BaseModel, frozen=True, extra="forbid", validate_default=T
         default=2.0, ge=0, description="servers that get no more requests stay this long"
     )
     threads: int = Field(
-        default=1, ge=1, le=256, description="of a model server, for requests of many rows"
+        default=0,
+        ge=0,
+        le=256,
+        description="of a model server, for requests of many rows; 0: every core it may use",
     )
     replicas: int = Field(default=1, ge=1, le=32, description="servers of a live version")
     canary_weight: float = Field(

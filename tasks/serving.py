@@ -36,6 +36,7 @@ from infra.settings import Settings, get_settings
 from infra.storage import open_store
 from infra.tracking import Tracking
 from tasks.retries import if_transient
+from tasks.tabular.pool import cores
 
 _POLL_SECONDS = 0.2
 _SMOKE_TOLERANCE = 1e-9
@@ -162,7 +163,7 @@ def launch_servers(model: ModelRef, bento: Path, count: int = 1) -> list[Route]:
         if active is not None:  # always: a task runs in a transaction of its own
             active.set("programs", [each.program for each in started])
         command = bentos.serve_command(
-            bento, port, log=serving.home / "predictions", threads=serving.threads
+            bento, port, log=serving.home / "predictions", threads=serving.threads or cores()
         )
         log = open_servers(serving).start(program, command)
         get_run_logger().info("%s on port %d, log %s", program, port, log)

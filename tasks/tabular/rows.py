@@ -14,6 +14,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ import numpy as np
 from msgspec.structs import astuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +31,7 @@ MOST_FAULTS = 10
 """Faults that are told of one request."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
+_BETWEEN = re.compile(rb"\}\s*,\s*\{")
 _LONGEST_NUMBER = 400
 """Characters: the largest float has 309 digits."""
 
@@ -45,6 +47,10 @@ class RowsError(ValueError):
 
     def __str__(self) -> str:
         return "; ".join(f"{place}: {words}" if place else words for place, words in self.faults)
+
+
+class NotInPortionsError(ValueError):
+    """A body is not plain rows that can be told from each other without reading them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,20 @@ class Batch:
     instants: tuple[list[datetime | None], ...] = ()
     single: bool = False
 
+    def portions(self, count: int) -> list[Batch]:
+        """Return the rows in `count` portions of about a size, in their order."""
+        ends = [self.size * at // count for at in range(count + 1)]
+        return [
+            Batch(
+                end - start,
+                self.numbers[start:end],
+                tuple(texts[start:end] for texts in self.texts),
+                tuple(instants[start:end] for instants in self.instants),
+                self.single,
+            )
+            for start, end in pairwise(ends)
+        ]
+
 
 def columns_of(schema: Mapping[str, Any]) -> tuple[Column, ...]:
     """Return the columns of a schema's JSON."""
@@ -97,6 +117,8 @@ class Reader:
         self.numbers = self._places("numeric", "boolean")
         self.texts = self._places("categorical", "text")
         self.instants = self._places("datetime")
+        listed = self.texts + self.instants
+        self._optional = [at for at, place in enumerate(listed) if self.columns[place].nullable]
         self._decoder = _decoder(self.columns)
 
     def read(self, body: bytes) -> Batch:
@@ -114,6 +136,26 @@ class Reader:
         except (ValueError, OverflowError, RecursionError):  # msgspec's errors are ValueErrors
             pass
         return self._tolerant(body)
+
+    def read_portions(self, body: bytes, count: int) -> Iterator[Batch]:
+        """Read well-typed JSON rows in about `count` portions, so that one is scored meanwhile.
+
+        Raises
+        ------
+        NotInPortionsError
+            At any portion: `read` finds out what is wrong, and reads what is not so plain.
+        """
+        decoder, left = self._decoder, self.most_rows
+        for piece in _pieces(body, count):
+            try:
+                rows = decoder.decode(piece).rows if decoder is not None else ()
+                left -= len(rows)
+                batch = self._typed(rows) if rows and left >= 0 else None
+            except (ValueError, OverflowError, RecursionError) as error:
+                raise NotInPortionsError from error
+            if batch is None:
+                raise NotInPortionsError
+            yield batch
 
     def read_named(self, rows: Sequence[Any]) -> Batch:
         """Read named rows, column names to values; columns the model lacks are ignored."""
@@ -171,16 +213,20 @@ class Reader:
             tabular=True,
         )
 
-    def gaps(self, batch: Batch) -> list[str]:
+    def gaps(self, batches: Sequence[Batch]) -> list[str]:
         """Name the columns in which a value is missing."""
+        missing = {place for batch in batches for place in self._missing(batch)}
+        return [self.columns[place].name for place in sorted(missing)]
+
+    def _missing(self, batch: Batch) -> list[int]:
         lists: list[list[Any]] = [*batch.texts, *batch.instants]
-        if not np.isnan(batch.numbers.sum()) and not any(None in values for values in lists):
+        others = [at for at in self._optional if None in lists[at]]
+        if not others and not np.isnan(batch.numbers.sum()):
             return []  # nearly always, and quicker than to look where
         missing: list[bool] = np.asarray(np.isnan(batch.numbers).any(axis=0)).tolist()
         places = [place for place, gap in zip(self.numbers, missing, strict=True) if gap]
-        others = zip(self.texts + self.instants, lists, strict=True)
-        places += [place for place, values in others if None in values]
-        return [self.columns[place].name for place in sorted(places)]
+        listed = self.texts + self.instants
+        return places + [listed[at] for at in others]
 
     def _places(self, *kinds: str) -> tuple[int, ...]:
         return tuple(p for p, column in enumerate(self.columns) if column.kind in kinds)
@@ -297,6 +343,25 @@ def _decoder(columns: Sequence[Column]) -> msgspec.json.Decoder[Any] | None:
 
 def _payload(row: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Payload", [("rows", list[row])], gc=False, forbid_unknown_fields=True)  # type: ignore[valid-type]
+
+
+def _pieces(body: bytes, count: int) -> Iterator[bytes]:
+    """Cut an object that holds one list of objects, between those, into such objects.
+
+    Whether it is one is for the decoder to say: with a single bracket of each kind, what all
+    pieces hold is what the whole does if every piece is well-typed rows. A cut inside of a text
+    leaves its piece with a text that does not end.
+    """
+    if body.count(b"[") != 1 or body.count(b"]") != 1:
+        raise NotInPortionsError
+    start, end = body.index(b"[") + 1, body.index(b"]")
+    head, tail = body[:start], body[end:]
+    for at in range(1, count):
+        cut = _BETWEEN.search(body, max(start, end * at // count), end)
+        if cut is not None:
+            yield head + body[start : cut.start() + 1] + tail
+            start = cut.end() - 1
+    yield head + body[start:]
 
 
 def _raise(faults: list[tuple[str, str]]) -> None:

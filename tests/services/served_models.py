@@ -218,11 +218,12 @@ class Server:
 
 
 @contextmanager
-def running(source: Path, folder: Path) -> Iterator[Server]:
+def running(source: Path, folder: Path, *, threads: int = 1) -> Iterator[Server]:
     """Run the server that lies in `source`, with its log and output below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     port, output = find_free(26_000, 26_900), folder / "output.txt"
-    command = bentos.serve_command(source.parent, port, log=folder / "predictions")
+    log = folder / "predictions"
+    command = bentos.serve_command(source.parent, port, log=log, threads=threads)
     with output.open("wb") as stream:
         process = subprocess.Popen(
             command, cwd=folder, stdout=stream, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
@@ -263,8 +264,10 @@ _TEMPLATE = (
     "openapi",
     "predictor",
     "rows",
+    "scoring",
     "segment",
     "tables",
+    "wording",
 )
 
 

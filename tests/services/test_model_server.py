@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 PARQUET = "application/vnd.apache.parquet"
@@ -50,7 +51,7 @@ def servers(
     folder = tmp_path_factory.mktemp("servers")
     with ExitStack() as stack:
         started = {
-            name: stack.enter_context(running(each.source, folder / name))
+            name: stack.enter_context(running(each.source, folder / name, threads=2))
             for name, each in served.items()
         }
         for server in started.values():
@@ -125,6 +126,31 @@ def test_scores_equal_the_fitted_pipelines_to_the_bit(
 
     assert (answer["model"], answer["version"]) == (name, 3)
     assert scores_of(answer) == fitted.scores
+
+
+@pytest.mark.parametrize("media_type", [JSON, CSV, ARROW])
+def test_a_thousand_rows_are_answered_as_forty_are(
+    income: Server, served: dict[str, Served], media_type: str
+) -> None:
+    fitted = served["income"].fitted
+    frame = pd.concat([fitted.frame] * 25, ignore_index=True)
+    body = json.dumps({"rows": fitted.rows * 25}).encode()
+    content = body if media_type == JSON else body_of(frame, media_type)
+
+    answer = income.client.post(
+        "/predict", content=content, headers={"content-type": media_type}
+    ).json()
+
+    assert scores_of(answer) == fitted.scores * 25
+    assert income.lines()[-1]["rows"] == 1_000
+
+
+def test_a_fault_among_a_thousand_rows_is_told_with_its_place(
+    income: Server, people: list[dict[str, Any]]
+) -> None:
+    rows = [*people * 24, {**people[0], "age": "old"}]
+
+    assert faults_of(income.predict({"rows": rows})) == ["rows[960].age"]
 
 
 def test_a_compiled_model_and_the_model_as_it_is_agree(
@@ -430,31 +456,32 @@ def test_a_score_beyond_all_numbers_is_the_requests_fault(
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("accept", ["application/json", CSV])
+@pytest.mark.parametrize("accept", [JSON, CSV])
+@pytest.mark.parametrize("size", [1, 1_000])
 def test_a_score_that_is_no_number_is_never_an_answer(
-    served: dict[str, Served], tmp_path: Path, score: float, accept: str
+    served: dict[str, Served], tmp_path: Path, score: float, accept: str, size: int
 ) -> None:
-    fitted = served["crops"].fitted
-    body = json.dumps({"rows": fitted.rows[:1]}).encode()
-    headers = [(b"content-type", b"application/json"), (b"accept", accept.encode())]
-    with in_process(served["crops"].source, tmp_path) as endpoint:
+    rows = [{**served["crops"].fitted.rows[0], "plants": place} for place in range(size)]
+    headers = [(b"content-type", JSON.encode()), (b"accept", accept.encode())]
+    with in_process(served["crops"].source, tmp_path, threads=2) as endpoint:
         endpoint.load()
-        endpoint._scores = Constant(score)
-        answer = asyncio.run(ask(endpoint, body, headers=headers))
+        endpoint._scorer._scores = Faulty(score, size - 1).scores
+        answer = asyncio.run(ask(endpoint, json.dumps({"rows": rows}).encode(), headers=headers))
 
     assert answer.status == 422
-    assert answer.json()["detail"].startswith("rows[0]")
+    assert answer.json()["faults"][0]["place"] == f"rows[{size - 1}]"
     assert read_log(tmp_path) == []
 
 
-class Constant:
-    """A model that answers one score to everything."""
+class Faulty:
+    """A model that has no answer where there are so many plants."""
 
-    def __init__(self, score: float) -> None:
-        self._score = score
+    def __init__(self, score: float, plants: int) -> None:
+        self._score, self._plants = score, plants
 
     def scores(self, batch: Any) -> Any:
-        return pd.Series([self._score] * batch.size).to_numpy()
+        plants = batch.numbers[:, 0]
+        return pd.Series(plants).where(plants != self._plants, self._score).to_numpy()
 
 
 def test_every_answer_is_a_record_of_the_log(income: Server, people: list[dict[str, Any]]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLOAT64, _ROW_MAJOR = 1, 1
+_ONE_THREAD = b"num_threads=1"
 _SUFFIXES = {"darwin": "dylib", "win32": "dll"}
 
 _Pointer = ctypes.c_void_p
@@ -42,17 +43,12 @@ class LightGBMTrees:
         Columns read, and values answered per row.
     raw : bool
         Whether sums of leaves are answered, without the objective's link.
-    threads : int, default 1
-        Used for many rows.
     """
 
-    def __init__(
-        self, text: str, features: int, outputs: int, *, raw: bool, threads: int = 1
-    ) -> None:
+    def __init__(self, text: str, features: int, outputs: int, *, raw: bool) -> None:
         self._library = _load("lightgbm", "lib_lightgbm")
         self._features, self._outputs = features, outputs
         self._kind = int(raw)
-        self._threads = f"num_threads={threads}".encode()
         self._handle = _Pointer()
         self._call(
             "LGBM_BoosterLoadModelFromString",
@@ -74,7 +70,7 @@ class LightGBMTrees:
             ctypes.c_int(-1),
             ctypes.c_int(_FLOAT64),
             ctypes.c_int32(features),
-            b"num_threads=1",
+            _ONE_THREAD,
             ctypes.byref(self._fast),
         )
         finalize(self, _free, self._library.LGBM_FastConfigFree, self._fast)
@@ -107,7 +103,7 @@ class LightGBMTrees:
             ctypes.c_int(self._kind),
             ctypes.c_int(0),
             ctypes.c_int(-1),
-            self._threads,
+            _ONE_THREAD,
             ctypes.byref(ctypes.c_int64()),
             _Pointer(answer.ctypes.data),
         )
@@ -133,9 +129,7 @@ class XGBoostTrees:
         First and last iteration, as `best_iteration` has them.
     """
 
-    def __init__(
-        self, content: bytes, outputs: int, iterations: tuple[int, int], *, threads: int = 1
-    ) -> None:
+    def __init__(self, content: bytes, outputs: int, iterations: tuple[int, int]) -> None:
         self._library = _load("xgboost", "libxgboost")
         self._library.XGBGetLastError.restype = ctypes.c_char_p
         self._outputs = outputs
@@ -145,7 +139,7 @@ class XGBoostTrees:
         self._call(
             "XGBoosterLoadModelFromBuffer", self._handle, content, ctypes.c_uint64(len(content))
         )
-        self._call("XGBoosterSetParam", self._handle, b"nthread", str(threads).encode())
+        self._call("XGBoosterSetParam", self._handle, b"nthread", b"1")
         first, last = iterations
         self._config = (
             f'{{"type": 0, "training": false, "iteration_begin": {first}, "iteration_end": {last},'

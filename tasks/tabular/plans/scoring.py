@@ -49,11 +49,9 @@ class LightGBM:
         """Store all but the handle."""
         return {**self.__dict__, "opened": None}
 
-    def open(self, threads: int) -> None:
+    def open(self) -> None:
         """Load the trees."""
-        self.opened = LightGBMTrees(
-            self.text, self.features, self.outputs, raw=self.raw, threads=threads
-        )
+        self.opened = LightGBMTrees(self.text, self.features, self.outputs, raw=self.raw)
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Walk the trees."""
@@ -104,9 +102,9 @@ class XGBoost:
         """Store all but the handle."""
         return {**self.__dict__, "opened": None}
 
-    def open(self, threads: int) -> None:
+    def open(self) -> None:
         """Load the booster."""
-        self.opened = XGBoostTrees(self.content, self.outputs, self.iterations, threads=threads)
+        self.opened = XGBoostTrees(self.content, self.outputs, self.iterations)
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Walk the trees; what XGBoost computes in float32 stays so."""

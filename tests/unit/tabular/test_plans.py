@@ -349,13 +349,15 @@ def test_many_threads_may_ask_one_plan(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "random_forest"])
-def test_threads_do_not_change_answers(name: str, kind: str) -> None:
-    content = dump_plan(compile_model(fitted(name, kind), USUAL, problem_of(kind)))
-    one, two = load_plan(content), load_plan(content, threads=2)
-    rows = strangers(USUAL)
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "random_forest", "decision_tree", "ebm"])
+def test_portions_scored_beside_each_other_are_answered_as_the_whole(name: str, kind: str) -> None:
+    plan = stored(fitted(name, kind), kind)
+    batch = batch_of(plan, strangers(USUAL))
 
-    np.testing.assert_array_equal(one.scores(batch_of(one, rows)), two.scores(batch_of(two, rows)))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(plan.scores, batch.portions(8)))
+
+    np.testing.assert_array_equal(np.concatenate(found), plan.scores(batch))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -1037,7 +1039,7 @@ import json, pickle, sys
 with open(sys.argv[1], "rb") as stream:
     content, body = pickle.load(stream)
 plan = pickle.loads(content)
-plan.open(1)
+plan.open()
 from tasks.tabular.rows import Reader
 scores = plan.scores(Reader(plan.columns).read(body))
 heavy = ("pandas", "sklearn", "lightgbm", "xgboost", "catboost", "scipy", "torch", "pyarrow")

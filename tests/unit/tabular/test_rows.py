@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.tabular.rows import MOST_FAULTS, Batch, Column, Reader, RowsError, columns_of
+from tasks.tabular.rows import (
+    MOST_FAULTS,
+    Batch,
+    Column,
+    NotInPortionsError,
+    Reader,
+    RowsError,
+    columns_of,
+)
 
 GAPPY = (
     Column("ratio", "numeric", nullable=True),
@@ -135,6 +144,120 @@ def test_a_column_may_have_any_name(name: str) -> None:
     batch = reader.read(sent({name: 2.5, "f1": "x"}))
 
     assert batch.numbers.tolist() == [[2.5]]
+
+
+# portions
+
+
+def numbered(count: int, **changes: Any) -> list[dict[str, Any]]:
+    """Rows that are told from each other by their count."""
+    return [{**ROW, "count": place, **changes} for place in range(count)]
+
+
+def portions(body: bytes, count: int, columns: tuple[Column, ...] = FULL) -> list[Batch]:
+    return list(Reader(columns).read_portions(body, count))
+
+
+def joined(batches: list[Batch]) -> Batch:
+    return Batch(
+        sum(each.size for each in batches),
+        np.concatenate([each.numbers for each in batches]),
+        tuple(list(chain(*parts)) for parts in zip(*(b.texts for b in batches), strict=True)),
+        tuple(list(chain(*parts)) for parts in zip(*(b.instants for b in batches), strict=True)),
+    )
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_portions_are_the_rows_in_their_order(
+    count: int, separators: tuple[str, str], indent: int | None
+) -> None:
+    content = {"rows": numbered(50)}
+    body = json.dumps(content, separators=separators, indent=indent).encode()
+
+    found = portions(body, count)
+
+    assert [each.size for each in found] == pytest.approx([50 / count] * count, abs=2)
+    assert_alike(joined(found), Reader(FULL).read(body))
+
+
+def test_there_are_no_more_portions_than_rows() -> None:
+    assert [each.size for each in portions(sent(*numbered(2)), 9)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(sent(*numbered(20, note="a},{b")), id="a text that looks like a cut"),
+        pytest.param(sent(*numbered(20, note='"},{"')), id="a text that looks like its end"),
+        pytest.param(sent(*numbered(20, note="[1]")), id="brackets in texts"),
+        pytest.param(sent(*numbered(20, ratio="0.5")), id="values to coerce"),
+        pytest.param(sent(*numbered(20, more=1)), id="columns the model lacks"),
+        pytest.param(sent(*numbered(19), {**ROW, "flag": "maybe"}), id="a fault at the end"),
+        pytest.param(sent(), id="no rows"),
+        pytest.param(b'{"rows":[]}', id="an empty list"),
+        pytest.param(b'{"rows":[,]}', id="a comma"),
+        pytest.param(b"]" * 50 + b"[", id="brackets the other way round"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff" * 90, id="no text"),
+        pytest.param(
+            json.dumps({"rows": numbered(3), "others": numbered(40)}).encode(), id="two lists"
+        ),
+        pytest.param(
+            json.dumps({"others": numbered(40), "rows": numbered(3)}).encode(), id="two, swapped"
+        ),
+        pytest.param(
+            sent(*numbered(20))[:-1] + b',"rows":' + sent(*numbered(3))[9:], id="rows twice"
+        ),
+        pytest.param(
+            json.dumps({"input_data": {"rows": numbered(20)}}).encode(), id="rows further inside"
+        ),
+        pytest.param(json.dumps({"features": [list(ROW.values())] * 20}).encode(), id="positions"),
+    ],
+)
+def test_what_is_not_plain_rows_is_left_to_the_whole(body: bytes) -> None:
+    with pytest.raises(NotInPortionsError):
+        portions(body, 4)
+
+
+def test_rows_beyond_the_most_are_left_to_the_whole() -> None:
+    body = sent(*numbered(20))
+
+    with pytest.raises(NotInPortionsError):
+        list(Reader(FULL, most_rows=19).read_portions(body, 4))
+
+    assert len(list(Reader(FULL, most_rows=20).read_portions(body, 4))) == 4
+
+
+@given(
+    notes=st.lists(st.text(alphabet='},{[]" \\abn:', max_size=12), min_size=1, max_size=12),
+    count=st.integers(1, 6),
+    separators=st.sampled_from([(",", ":"), (", ", ": ")]),
+    cut=st.integers(0, 400),
+    added=st.binary(max_size=3) | st.sampled_from([b"]", b"[", b"},{", b'"', b',"rows":[', b"}"]),
+)
+@settings(max_examples=300)
+def test_portions_are_never_other_rows_than_the_whole(
+    notes: list[str], count: int, separators: tuple[str, str], cut: int, added: bytes
+) -> None:
+    reader = Reader((Column("note", "text", nullable=False),))
+    plain = json.dumps({"rows": [{"note": note} for note in notes]}, separators=separators)
+    for body in (plain.encode(), plain.encode()[:cut] + added + plain.encode()[cut:]):
+        try:
+            found = list(reader.read_portions(body, count))
+        except NotInPortionsError:
+            continue
+        assert_alike(joined(found), reader.read(body))
+
+
+def test_a_batch_is_cut_into_portions() -> None:
+    batch = read(*numbered(10))
+
+    found = batch.portions(3)
+
+    assert [each.size for each in found] == [3, 3, 4]
+    assert_alike(joined(found), batch)
 
 
 # tolerance
@@ -276,7 +399,7 @@ def test_a_gap_is_null_or_left_out_where_the_model_has_seen_one(name: str) -> No
 
     batch = read(null, absent, columns=GAPPY)
 
-    assert Reader(GAPPY).gaps(batch) == [name]
+    assert Reader(GAPPY).gaps([batch]) == [name]
     at = NAMES.index(name)
     missing = [np.nan, np.nan] if at < 3 else [None, None]
     found = [*batch.numbers.T.tolist(), *batch.texts, *batch.instants][at]
@@ -299,11 +422,11 @@ def test_a_gap_is_refused_where_the_model_has_seen_none(name: str) -> None:
 
 
 def test_no_gaps_are_named_where_there_are_none() -> None:
-    assert Reader(GAPPY).gaps(read(ROW, columns=GAPPY)) == []
+    assert Reader(GAPPY).gaps([read(ROW, columns=GAPPY)]) == []
 
 
 def test_gaps_are_named_in_the_order_of_the_columns() -> None:
-    assert Reader(GAPPY).gaps(read({}, ROW, columns=GAPPY)) == NAMES
+    assert Reader(GAPPY).gaps([read({}, ROW, columns=GAPPY)]) == NAMES
 
 
 # positions
@@ -678,7 +801,7 @@ def test_empty_cells_of_a_table_are_gaps() -> None:
 
     batch = reader.read_table({name: ["", None] for name in NAMES}, 2)
 
-    assert reader.gaps(batch) == NAMES
+    assert reader.gaps([batch]) == NAMES
     assert_alike(batch, reader.read_table({}, 2))
     assert_alike(batch, read({}, {}, columns=GAPPY))
 
@@ -689,7 +812,7 @@ def test_nan_in_a_table_is_a_gap(name: str) -> None:
 
     batch = reader.read_table({**TABLE, name: [float("nan"), TABLE[name][1]]}, 2)
 
-    assert reader.gaps(batch) == [name]
+    assert reader.gaps([batch]) == [name]
 
 
 def test_empty_cells_are_refused_where_the_model_has_seen_none() -> None:
@@ -716,7 +839,7 @@ def test_nullable_columns_may_be_absent_from_a_table() -> None:
     batch = reader.read_table({"ratio": ["1"], "count": ["2"]}, 1)
 
     assert batch.numbers[0, :2].tolist() == [1.0, 2.0]
-    assert reader.gaps(batch) == NAMES[2:]
+    assert reader.gaps([batch]) == NAMES[2:]
 
 
 def test_wrong_cells_of_a_table_are_told_by_row_and_column() -> None:
