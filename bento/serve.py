@@ -13,10 +13,15 @@ import os
 import signal
 import socket
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+
+_YIELDING = 10
+"""Niceness of what makes this server ready, while the one before it answers on the same cores."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -34,6 +39,14 @@ def _bound(host: str, port: int) -> socket.socket:
     listening.bind((host, port))
     listening.listen(2048)
     return listening
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where threads have a niceness each
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _YIELDING)
+
+
+_PREPARING = ThreadPoolExecutor(1, "preparing", initializer=_give_way)
 
 
 class Front:
@@ -55,13 +68,14 @@ class Front:
             await self._live(receive, send)
         else:
             if self._behind is None:
-                self._behind = asyncio.ensure_future(asyncio.to_thread(_bentoml_application))
+                loop = asyncio.get_running_loop()
+                self._behind = loop.run_in_executor(_PREPARING, _bentoml_application)
             behind = await self._behind
             await behind(scope, receive, send)
 
     async def _live(self, receive: Any, send: Any) -> None:
         await receive()
-        loading = asyncio.create_task(asyncio.to_thread(self._endpoint.load))
+        loading = asyncio.get_running_loop().run_in_executor(_PREPARING, self._endpoint.load)
         loading.add_done_callback(_end_if_failed)
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -75,7 +89,7 @@ def _bentoml_application() -> Any:
     return TabularModel.to_asgi()
 
 
-def _end_if_failed(loading: asyncio.Task[None]) -> None:
+def _end_if_failed(loading: asyncio.Future[None]) -> None:
     """End a server whose model cannot be loaded, loudly: whoever watches it is told."""
     if not loading.cancelled() and loading.exception() is not None:
         import traceback  # noqa: PLC0415 - at the end of it all
@@ -83,6 +97,13 @@ def _end_if_failed(loading: asyncio.Task[None]) -> None:
         traceback.print_exception(loading.exception())
         sys.stdout.flush()
         os._exit(1)
+
+
+def _libraries() -> tuple[Any, Any]:
+    import endpoint  # noqa: PLC0415 - the socket comes first
+    import uvicorn  # noqa: PLC0415 - as above
+
+    return uvicorn, endpoint
 
 
 def main() -> None:
@@ -95,11 +116,9 @@ def main() -> None:
     os.environ["PREDICTION_THREADS"] = str(given.threads)
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     sys.path.insert(0, str(HERE))
-    import uvicorn  # noqa: PLC0415 - the socket comes first
-    from endpoint import make_endpoint  # noqa: PLC0415 - as above
-
+    uvicorn, endpoint = _PREPARING.submit(_libraries).result()
     config = uvicorn.Config(
-        Front(make_endpoint()),
+        Front(endpoint.make_endpoint()),
         log_level="warning",
         access_log=False,
         server_header=False,

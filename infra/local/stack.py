@@ -232,12 +232,13 @@ class Stack:
         local = ("--host", "127.0.0.1", "--port")
         artifacts = str(layout.settings.tracking.artifacts)
         mlflow = ("--workers", "1", "--serve-artifacts", "--artifacts-destination", artifacts)
-        # what runs yields to what answers: a release or training takes no core from predictions
-        yielding = ("nice", "-n", "10", *python)
-        worker = (*yielding, "prefect", "worker", "start", "--type", "process", "--pool")
+        # what runs yields to what keeps the books, and that to what answers: neither a training
+        # nor a release takes a core from predictions
+        keeping, running = ("nice", "-n", "5", *python), ("nice", "-n", "10", *python)
+        worker = (*running, "prefect", "worker", "start", "--type", "process", "--pool")
         commands = {
-            "prefect": (*python, "prefect", "server", "start", *local, str(stack.prefect_port)),
-            "mlflow": (*python, "mlflow", "server", *local, str(stack.mlflow_port), *mlflow),
+            "prefect": (*keeping, "prefect", "server", "start", *local, str(stack.prefect_port)),
+            "mlflow": (*keeping, "mlflow", "server", *local, str(stack.mlflow_port), *mlflow),
             "gateway": (*python, "infra.gateway"),
             WORKER: (*worker, "cpu", "--name", "worker-cpu", "--limit", str(stack.worker_limit)),
             f"{WORKER}-gpu": (*worker, "gpu", "--name", "worker-gpu", "--limit", "1"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
 import re
 import signal
 import socket
 import struct
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -751,6 +754,32 @@ def test_a_server_lives_at_once_and_is_ready_after_its_model(
     assert refused.json()["error"] == "NotReady"
     assert counted.status_code == 200
     assert behind.status_code == 503  # an orchestrator may ask BentoML's path instead
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness each on Linux only")
+def test_what_makes_a_server_ready_gives_way_and_what_answers_does_not(
+    served: dict[str, Served], people: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    with running(served["income"].source, tmp_path, threads=2) as server:
+        server.wait("/health/ready")
+        pid = server.process.pid
+        preparing = {
+            thread for thread in threads_of(pid) if niceness(thread) == niceness(os.getpid()) + 10
+        }
+        server.predict({"rows": people * 25}).raise_for_status()
+        answering = threads_of(pid) - preparing
+
+        assert preparing
+        assert len(answering) >= 4  # the loop, the journal, and what reads and scores
+        assert {niceness(each) for each in answering} == {niceness(os.getpid())}
+
+
+def threads_of(pid: int) -> set[int]:
+    return {thread.id for thread in psutil.Process(pid).threads()}
+
+
+def niceness(thread: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, thread)
 
 
 def test_a_plan_of_another_interface_is_not_served(
