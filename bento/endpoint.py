@@ -25,7 +25,7 @@ from metrics import ServerMetrics
 from openapi import ASSETS, PAGE, asset, document
 from predictor import load_scores, read_manifest, reader_of
 from rows import RowsError
-from scoring import Scorer
+from scoring import Scorer, cancel
 from segment import Record
 from tables import ARROW, CSV, JSON, UnsupportedTypeError, columns_json
 from wording import Wording
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 TEXT = "text/plain; charset=utf-8"
 INLINE_BYTES = 20_000
-"""Bodies up to this size are answered at once; larger ones in a thread, beside other requests."""
+"""JSON up to this size is answered at once; what else comes in a thread, beside other requests."""
 
 _CALLER = b"x-caller"
 _LONGEST_CALLER = 200
@@ -137,7 +137,9 @@ class Endpoint:
         self._scorer = Scorer(self._reader, scores, threads=threads)
 
     def close(self) -> None:
-        """Let the log go."""
+        """Let the log and the threads go."""
+        if self._scorer is not None:
+            self._scorer.close()
         if self._journal is not None:
             self._journal.close()
 
@@ -223,23 +225,23 @@ class Endpoint:
             detail = "the prediction log takes no more, and nothing is answered unlogged"
             raise Refusal(503, "PredictionLogFull", detail)
         try:
-            return self._answered(self._scorer.begin(body, asked.media_type), body, asked)
+            portions = self._scorer.begin(body, asked.media_type)
+            try:
+                return self._answered(portions, body, asked)
+            finally:
+                cancel(portions)
         except RowsError as error:
             raise Refusal(422, "RowsError", str(error), error.faults) from None
         except UnsupportedTypeError as error:
             raise Refusal(415, "UnsupportedMediaType", str(error)) from None
-        except (ValueError, ArithmeticError) as error:  # rows beyond what the model bears
-            reason = " ".join(str(error).split())[:300]
-            raise Refusal(
-                422, "RowsError", f"the model does not bear these rows: {reason}"
-            ) from None
 
     def _answered(self, portions: list[Portion], body: bytes, asked: Question) -> tuple[bytes, int]:
         """Do beside the scoring what can be done before it has ended."""
         batches = [portion.batch for portion in portions]
         gaps = self._reader.gaps(batches)
-        is_json = asked.media_type == JSON
-        request = body if is_json else columns_json(self._reader.columns, batches)
+        request = body
+        if asked.media_type != JSON and self._journal is not None:
+            request = columns_json(self._reader.columns, batches)
         scores, predictions = [], []
         for portion in portions:
             scores.append(portion.scores())

@@ -6,33 +6,65 @@ most of the time goes, let go of the interpreter's lock.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from rows import NotInPortionsError
+from rows import Batch, RowsError
 from tables import JSON, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
     import numpy as np
     from numpy.typing import NDArray
     from predictor import Scores
-    from rows import Batch, Reader
+    from rows import Reader
 
 PORTION_BYTES, PORTION_ROWS = 20_000, 100
-"""Of a JSON body, and of a table, at least: what is smaller is not worth another thread."""
+"""Least size of a portion: bytes of JSON, and rows. Less is not worth another thread."""
 
 _PORTIONS_PER_THREAD = 2
+_LONGEST_FRAME = 1_000
+"""Bytes before and after the list of rows, which every portion is read with."""
+
+_BETWEEN = re.compile(rb"\}[ \t\n\r]*,[ \t\n\r]*\{")
 
 
-class Portion(NamedTuple):
-    """Some rows; `scores` waits for what they are answered."""
+class Portion:
+    """Some rows of a request, `batch`, and what becomes of them."""
 
-    batch: Batch
-    scores: Callable[[], NDArray[np.float64]]
+    def __init__(
+        self,
+        batch: Batch,
+        score: Callable[[Batch], NDArray[np.float64]],
+        future: Future[NDArray[np.float64]] | None = None,
+    ) -> None:
+        self.batch = batch
+        self._score, self._future = score, future
+
+    def scores(self) -> NDArray[np.float64]:
+        """Return the scores; what no thread has begun with is scored by this one.
+
+        Raises
+        ------
+        RowsError
+            If the model does not bear the rows.
+        """
+        try:
+            if self._future is None or self._future.cancel():
+                return self._score(self.batch)
+            return self._future.result()
+        except (ValueError, ArithmeticError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise RowsError([("", f"the model does not bear these rows: {reason}")]) from None
+
+    def cancel(self) -> None:
+        """Give the rows up where nothing has begun."""
+        if self._future is not None:
+            self._future.cancel()
 
 
 class Scorer:
@@ -46,7 +78,7 @@ class Scorer:
     """
 
     def __init__(self, reader: Reader, scores: Scores, *, threads: int) -> None:
-        self._reader, self._scores = reader, scores.scores
+        self._reader, self._score = reader, scores.scores
         self._most = _PORTIONS_PER_THREAD * threads if threads > 1 else 1
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="scores")
 
@@ -60,32 +92,79 @@ class Scorer:
         UnsupportedTypeError
             If the media type is not read here.
         """
-        if media_type == JSON:
-            count = min(self._most, len(body) // PORTION_BYTES)
-            begun = self._begin_portions(body, count) if count > 1 else []
-            return begun or self._begin(self._reader.read(body))
-        table = read_table(body, media_type, self._reader.most_rows)
-        return self._begin(self._reader.read_table(*table))
+        if media_type != JSON:
+            table = read_table(body, media_type, self._reader.most_rows)
+            return self._begin_whole(self._reader.read_table(*table), self._most)
+        most = min(self._most, len(body) // PORTION_BYTES)
+        begun = self._begin_pieces(body, most) if most > 1 else []
+        return begun or self._begin_whole(self._reader.read(body), most)
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _begin_portions(self, body: bytes, count: int) -> list[Portion]:
-        """Have portions scored as they are read; return none where not all can be read so."""
-        begun: list[tuple[Batch, Future[NDArray[np.float64]]]] = []
-        try:
-            for batch in self._reader.read_portions(body, count):
-                begun.append((batch, self._pool.submit(self._scores, batch)))  # noqa: PERF401 - kept until an error
-        except NotInPortionsError:
-            for _, future in begun:
-                future.cancel()
-            return []
-        return [Portion(batch, future.result) for batch, future in begun]
+    def _begin_pieces(self, body: bytes, count: int) -> list[Portion]:
+        """Have portions scored as they are read; none where not all can be read so."""
+        begun: list[Portion] = []
+        left = self._reader.most_rows
+        for piece in pieces(body, count):
+            batch = self._reader.read_plain(piece)
+            left -= 0 if batch is None else batch.size
+            if batch is None or left < 0:
+                cancel(begun)
+                return []
+            begun.append(self._submit(batch))
+        return begun
 
-    def _begin(self, batch: Batch) -> list[Portion]:
-        count = min(self._most, batch.size // PORTION_ROWS)
+    def _begin_whole(self, batch: Batch, most: int) -> list[Portion]:
+        count = min(most, batch.size // PORTION_ROWS)
         if count > 1:
-            parts = batch.portions(count)
-            return [Portion(each, self._pool.submit(self._scores, each).result) for each in parts]
-        return [Portion(batch, partial(self._scores, batch))]
+            return [self._submit(each) for each in cut(batch, count)]
+        return [Portion(batch, self._score)]
+
+    def _submit(self, batch: Batch) -> Portion:
+        return Portion(batch, self._score, self._pool.submit(self._score, batch))
+
+
+def cancel(portions: list[Portion]) -> None:
+    """Give portions up where nothing has begun."""
+    for each in portions:
+        each.cancel()
+
+
+def cut(batch: Batch, count: int) -> list[Batch]:
+    """Return the rows of a batch in portions of about a size, in their order."""
+    ends = [batch.size * at // count for at in range(count + 1)]
+    return [
+        Batch(
+            end - start,
+            batch.numbers[start:end],
+            tuple(texts[start:end] for texts in batch.texts),
+            tuple(instants[start:end] for instants in batch.instants),
+        )
+        for start, end in pairwise(ends)
+    ]
+
+
+def pieces(body: bytes, count: int) -> Iterator[bytes]:
+    """Cut an object that holds one list of objects, between those, into such objects.
+
+    Nothing is yielded where there may be more than one list; whether there is one at all is for
+    whoever decodes the pieces. If all of them are well-typed rows, they are the rows of the body:
+    the only brackets are then those of the list, and a cut inside of a text leaves its piece with
+    a text that does not end.
+    """
+    if body.count(b"[") != 1 or body.count(b"]") != 1:
+        return
+    start, end = body.index(b"[") + 1, body.index(b"]")
+    head, tail = body[:start], body[end:]
+    if len(head) + len(tail) > _LONGEST_FRAME:
+        return
+    size = (end - start) // count
+    for _ in range(1, count):
+        found = _BETWEEN.search(body, start + size, end)
+        if found is None:
+            break
+        yield head + body[start : found.start() + 1] + tail
+        start = found.end() - 1
+    yield head + body[start:]

@@ -15,13 +15,18 @@ import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 
 _YIELDING = 10
-"""Niceness of what makes this server ready, while the one before it answers on the same cores."""
+"""Niceness added to what makes this server ready: the one before it answers on the same cores."""
+
+_TURN_SECONDS = 2e-4
+"""For which a thread keeps the interpreter's lock that others wait for: it may have thousands of
+rows to word, and the others a row to answer or a booster to call, for which they let go of it."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,8 +47,12 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _give_way() -> None:
-    if sys.platform == "linux":  # where threads have a niceness each
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _YIELDING)
+    if sys.platform != "linux":  # where niceness is not a thread's own
+        return
+    thread = threading.get_native_id()
+    with suppress(OSError):  # whoever forbids it has other means
+        nice = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, nice + _YIELDING))
 
 
 _PREPARING = ThreadPoolExecutor(1, "preparing", initializer=_give_way)
@@ -68,8 +77,7 @@ class Front:
             await self._live(receive, send)
         else:
             if self._behind is None:
-                loop = asyncio.get_running_loop()
-                self._behind = loop.run_in_executor(_PREPARING, _bentoml_application)
+                self._behind = asyncio.ensure_future(asyncio.to_thread(_bentoml_application))
             behind = await self._behind
             await behind(scope, receive, send)
 
@@ -115,7 +123,10 @@ def main() -> None:
         os.environ["PREDICTION_LOG"] = given.log
     os.environ["PREDICTION_THREADS"] = str(given.threads)
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+    for library in ("OPENBLAS", "OMP"):  # portions of rows keep the cores busy
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     sys.path.insert(0, str(HERE))
+    sys.setswitchinterval(_TURN_SECONDS)
     uvicorn, endpoint = _PREPARING.submit(_libraries).result()
     config = uvicorn.Config(
         Front(endpoint.make_endpoint()),

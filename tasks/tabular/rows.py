@@ -14,7 +14,6 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import pairwise
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ import numpy as np
 from msgspec.structs import astuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,7 +30,6 @@ MOST_FAULTS = 10
 """Faults that are told of one request."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_BETWEEN = re.compile(rb"\}\s*,\s*\{")
 _LONGEST_NUMBER = 400
 """Characters: the largest float has 309 digits."""
 
@@ -47,10 +45,6 @@ class RowsError(ValueError):
 
     def __str__(self) -> str:
         return "; ".join(f"{place}: {words}" if place else words for place, words in self.faults)
-
-
-class NotInPortionsError(ValueError):
-    """A body is not plain rows that can be told from each other without reading them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +72,6 @@ class Batch:
     texts: tuple[list[str | None], ...] = ()
     instants: tuple[list[datetime | None], ...] = ()
     single: bool = False
-
-    def portions(self, count: int) -> list[Batch]:
-        """Return the rows in `count` portions of about a size, in their order."""
-        ends = [self.size * at // count for at in range(count + 1)]
-        return [
-            Batch(
-                end - start,
-                self.numbers[start:end],
-                tuple(texts[start:end] for texts in self.texts),
-                tuple(instants[start:end] for instants in self.instants),
-                self.single,
-            )
-            for start, end in pairwise(ends)
-        ]
 
 
 def columns_of(schema: Mapping[str, Any]) -> tuple[Column, ...]:
@@ -129,33 +109,17 @@ class Reader:
         RowsError
             With the place of every value that is not what its column holds.
         """
+        return self.read_plain(body) or self._tolerant(body)
+
+    def read_plain(self, body: bytes) -> Batch | None:
+        """Read well-typed named rows as they usually come; None where there is more to see to."""
         try:
             rows = self._decoder.decode(body).rows if self._decoder is not None else ()
             if 0 < len(rows) <= self.most_rows:
                 return self._typed(rows)
         except (ValueError, OverflowError, RecursionError):  # msgspec's errors are ValueErrors
             pass
-        return self._tolerant(body)
-
-    def read_portions(self, body: bytes, count: int) -> Iterator[Batch]:
-        """Read well-typed JSON rows in about `count` portions, so that one is scored meanwhile.
-
-        Raises
-        ------
-        NotInPortionsError
-            At any portion: `read` finds out what is wrong, and reads what is not so plain.
-        """
-        decoder, left = self._decoder, self.most_rows
-        for piece in _pieces(body, count):
-            try:
-                rows = decoder.decode(piece).rows if decoder is not None else ()
-                left -= len(rows)
-                batch = self._typed(rows) if rows and left >= 0 else None
-            except (ValueError, OverflowError, RecursionError) as error:
-                raise NotInPortionsError from error
-            if batch is None:
-                raise NotInPortionsError
-            yield batch
+        return None
 
     def read_named(self, rows: Sequence[Any]) -> Batch:
         """Read named rows, column names to values; columns the model lacks are ignored."""
@@ -343,25 +307,6 @@ def _decoder(columns: Sequence[Column]) -> msgspec.json.Decoder[Any] | None:
 
 def _payload(row: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return msgspec.defstruct("Payload", [("rows", list[row])], gc=False, forbid_unknown_fields=True)  # type: ignore[valid-type]
-
-
-def _pieces(body: bytes, count: int) -> Iterator[bytes]:
-    """Cut an object that holds one list of objects, between those, into such objects.
-
-    Whether it is one is for the decoder to say: with a single bracket of each kind, what all
-    pieces hold is what the whole does if every piece is well-typed rows. A cut inside of a text
-    leaves its piece with a text that does not end.
-    """
-    if body.count(b"[") != 1 or body.count(b"]") != 1:
-        raise NotInPortionsError
-    start, end = body.index(b"[") + 1, body.index(b"]")
-    head, tail = body[:start], body[end:]
-    for at in range(1, count):
-        cut = _BETWEEN.search(body, max(start, end * at // count), end)
-        if cut is not None:
-            yield head + body[start : cut.start() + 1] + tail
-            start = cut.end() - 1
-    yield head + body[start:]
 
 
 def _raise(faults: list[tuple[str, str]]) -> None:

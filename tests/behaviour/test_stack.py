@@ -14,6 +14,8 @@ import pytest
 
 from bento.segment import SUFFIX
 from infra.ports import LOOPBACK, is_free
+from infra.serving.protocol import MODEL_PREFIX
+from tasks.tabular.pool import cores
 from tests.running_stack import ROW, RunningStack, temporary_home, wait_until
 
 if TYPE_CHECKING:
@@ -83,6 +85,21 @@ def test_the_run_leaves_things_to_look_at(running: RunningStack, model: str) -> 
         "release",
         "predict",
     ]
+
+
+def test_what_answers_goes_before_what_keeps_the_books_and_that_before_what_runs(
+    running: RunningStack, model: str
+) -> None:
+    programs = {name: tree[0] for name, tree in running.programs().items()}
+    servers = [process for name, process in programs.items() if name.startswith(MODEL_PREFIX)]
+    own = psutil.Process().nice()
+
+    assert {each.nice() for each in (programs["gateway"], *servers)} == {own}
+    for name, added in (("prefect", 5), ("mlflow", 5), ("worker", 10)):
+        assert programs[name].nice() == min(19, own + added)
+    for each in servers:
+        command = each.cmdline()
+        assert command[command.index("--threads") + 1] == str(cores())
 
 
 def test_starting_again_changes_nothing(running: RunningStack, model: str) -> None:

@@ -36,7 +36,7 @@ class Network(Light):
     span: tuple[float, float, float, float] | None
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:
-        """Score in chunks, as the network itself does."""
+        """Score in chunks, which bounds the memory."""
         features = registers[self.source]
         chunks = [
             self._scores(features[start : start + _CHUNK_ROWS])

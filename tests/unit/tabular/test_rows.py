@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from tasks.tabular.rows import (
     MOST_FAULTS,
     Batch,
     Column,
-    NotInPortionsError,
     Reader,
     RowsError,
     columns_of,
@@ -86,6 +84,23 @@ def test_well_typed_rows_become_columns() -> None:
     assert (batch.size, batch.single) == (2, False)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(sent({**ROW, "ratio": "0.5"}), id="to coerce"),
+        pytest.param(sent({**ROW, "more": 1}), id="more columns"),
+        pytest.param(sent({**ROW, "flag": "maybe"}), id="a fault"),
+        pytest.param(sent(), id="no rows"),
+        pytest.param(sent(*[ROW] * 4), id="too many rows"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xff" * 9, id="no text"),
+        pytest.param(sent(ROW)[:-1], id="cut off"),
+    ],
+)
+def test_what_is_not_plainly_rows_is_not_read_as_such(body: bytes) -> None:
+    assert Reader(FULL, most_rows=3).read_plain(body) is None
+
+
 def test_well_typed_rows_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reader, "_tolerant", lambda *_: pytest.fail("looked at"))
 
@@ -144,120 +159,6 @@ def test_a_column_may_have_any_name(name: str) -> None:
     batch = reader.read(sent({name: 2.5, "f1": "x"}))
 
     assert batch.numbers.tolist() == [[2.5]]
-
-
-# portions
-
-
-def numbered(count: int, **changes: Any) -> list[dict[str, Any]]:
-    """Rows that are told from each other by their count."""
-    return [{**ROW, "count": place, **changes} for place in range(count)]
-
-
-def portions(body: bytes, count: int, columns: tuple[Column, ...] = FULL) -> list[Batch]:
-    return list(Reader(columns).read_portions(body, count))
-
-
-def joined(batches: list[Batch]) -> Batch:
-    return Batch(
-        sum(each.size for each in batches),
-        np.concatenate([each.numbers for each in batches]),
-        tuple(list(chain(*parts)) for parts in zip(*(b.texts for b in batches), strict=True)),
-        tuple(list(chain(*parts)) for parts in zip(*(b.instants for b in batches), strict=True)),
-    )
-
-
-@pytest.mark.parametrize("indent", [None, 2])
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-@pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_portions_are_the_rows_in_their_order(
-    count: int, separators: tuple[str, str], indent: int | None
-) -> None:
-    content = {"rows": numbered(50)}
-    body = json.dumps(content, separators=separators, indent=indent).encode()
-
-    found = portions(body, count)
-
-    assert [each.size for each in found] == pytest.approx([50 / count] * count, abs=2)
-    assert_alike(joined(found), Reader(FULL).read(body))
-
-
-def test_there_are_no_more_portions_than_rows() -> None:
-    assert [each.size for each in portions(sent(*numbered(2)), 9)] == [1, 1]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(sent(*numbered(20, note="a},{b")), id="a text that looks like a cut"),
-        pytest.param(sent(*numbered(20, note='"},{"')), id="a text that looks like its end"),
-        pytest.param(sent(*numbered(20, note="[1]")), id="brackets in texts"),
-        pytest.param(sent(*numbered(20, ratio="0.5")), id="values to coerce"),
-        pytest.param(sent(*numbered(20, more=1)), id="columns the model lacks"),
-        pytest.param(sent(*numbered(19), {**ROW, "flag": "maybe"}), id="a fault at the end"),
-        pytest.param(sent(), id="no rows"),
-        pytest.param(b'{"rows":[]}', id="an empty list"),
-        pytest.param(b'{"rows":[,]}', id="a comma"),
-        pytest.param(b"]" * 50 + b"[", id="brackets the other way round"),
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"\xff" * 90, id="no text"),
-        pytest.param(
-            json.dumps({"rows": numbered(3), "others": numbered(40)}).encode(), id="two lists"
-        ),
-        pytest.param(
-            json.dumps({"others": numbered(40), "rows": numbered(3)}).encode(), id="two, swapped"
-        ),
-        pytest.param(
-            sent(*numbered(20))[:-1] + b',"rows":' + sent(*numbered(3))[9:], id="rows twice"
-        ),
-        pytest.param(
-            json.dumps({"input_data": {"rows": numbered(20)}}).encode(), id="rows further inside"
-        ),
-        pytest.param(json.dumps({"features": [list(ROW.values())] * 20}).encode(), id="positions"),
-    ],
-)
-def test_what_is_not_plain_rows_is_left_to_the_whole(body: bytes) -> None:
-    with pytest.raises(NotInPortionsError):
-        portions(body, 4)
-
-
-def test_rows_beyond_the_most_are_left_to_the_whole() -> None:
-    body = sent(*numbered(20))
-
-    with pytest.raises(NotInPortionsError):
-        list(Reader(FULL, most_rows=19).read_portions(body, 4))
-
-    assert len(list(Reader(FULL, most_rows=20).read_portions(body, 4))) == 4
-
-
-@given(
-    notes=st.lists(st.text(alphabet='},{[]" \\abn:', max_size=12), min_size=1, max_size=12),
-    count=st.integers(1, 6),
-    separators=st.sampled_from([(",", ":"), (", ", ": ")]),
-    cut=st.integers(0, 400),
-    added=st.binary(max_size=3) | st.sampled_from([b"]", b"[", b"},{", b'"', b',"rows":[', b"}"]),
-)
-@settings(max_examples=300)
-def test_portions_are_never_other_rows_than_the_whole(
-    notes: list[str], count: int, separators: tuple[str, str], cut: int, added: bytes
-) -> None:
-    reader = Reader((Column("note", "text", nullable=False),))
-    plain = json.dumps({"rows": [{"note": note} for note in notes]}, separators=separators)
-    for body in (plain.encode(), plain.encode()[:cut] + added + plain.encode()[cut:]):
-        try:
-            found = list(reader.read_portions(body, count))
-        except NotInPortionsError:
-            continue
-        assert_alike(joined(found), reader.read(body))
-
-
-def test_a_batch_is_cut_into_portions() -> None:
-    batch = read(*numbered(10))
-
-    found = batch.portions(3)
-
-    assert [each.size for each in found] == [3, 3, 4]
-    assert_alike(joined(found), batch)
 
 
 # tolerance
