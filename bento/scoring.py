@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from predictor import Scores
     from rows import Reader
 
-PORTION_BYTES, PORTION_ROWS = 20_000, 100
+PORTION_BYTES, PORTION_ROWS = 20_000, 60
 """Least size of a portion: bytes of JSON, and rows. Less is not worth another thread."""
 
-_PORTIONS_PER_THREAD = 2
+_AMPLE, _MOST_TURNS = 8, 4
+"""Portions of so many least sizes are large enough for a thread to get several of them: then more
+is read and worded meanwhile, and less waits for the slowest."""
+
 _LONGEST_FRAME = 1_000
 """Bytes before and after the list of rows, which every portion is read with."""
 
@@ -79,7 +82,7 @@ class Scorer:
 
     def __init__(self, reader: Reader, scores: Scores, *, threads: int) -> None:
         self._reader, self._score = reader, scores.scores
-        self._most = _PORTIONS_PER_THREAD * threads if threads > 1 else 1
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="scores")
 
     def begin(self, body: bytes, media_type: str) -> list[Portion]:
@@ -94,10 +97,10 @@ class Scorer:
         """
         if media_type != JSON:
             table = read_table(body, media_type, self._reader.most_rows)
-            return self._begin_whole(self._reader.read_table(*table), self._most)
-        most = min(self._most, len(body) // PORTION_BYTES)
-        begun = self._begin_pieces(body, most) if most > 1 else []
-        return begun or self._begin_whole(self._reader.read(body), most)
+            return self._begin_whole(self._reader.read_table(*table))
+        count = self._count(len(body), PORTION_BYTES)
+        begun = self._begin_pieces(body, count) if count > 1 else []
+        return begun or self._begin_whole(self._reader.read(body), count)
 
     def close(self) -> None:
         """Let the threads go."""
@@ -116,11 +119,19 @@ class Scorer:
             begun.append(self._submit(batch))
         return begun
 
-    def _begin_whole(self, batch: Batch, most: int) -> list[Portion]:
-        count = min(most, batch.size // PORTION_ROWS)
+    def _begin_whole(self, batch: Batch, most: int | None = None) -> list[Portion]:
+        count = self._count(batch.size, PORTION_ROWS)
+        count = count if most is None else min(count, most)
         if count > 1:
             return [self._submit(each) for each in cut(batch, count)]
         return [Portion(batch, self._score)]
+
+    def _count(self, size: int, least: int) -> int:
+        """Return in how many portions something of a size is scored."""
+        if self._threads == 1:
+            return 1
+        turns = min(_MOST_TURNS, max(1, size // (self._threads * _AMPLE * least)))
+        return min(self._threads * turns, size // least)
 
     def _submit(self, batch: Batch) -> Portion:
         return Portion(batch, self._score, self._pool.submit(self._score, batch))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,13 @@ from weakref import finalize
 
 import numpy as np
 
+from tasks.tabular.plans.blocks import LEAST_ROWS, in_blocks
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FLOAT64, _ROW_MAJOR = 1, 1
+_LEAVES = 2
 _ONE_THREAD = b"num_threads=1"
 _SUFFIXES = {"darwin": "dylib", "win32": "dll"}
 
@@ -46,61 +50,56 @@ class LightGBMTrees:
     """
 
     def __init__(self, text: str, features: int, outputs: int, *, raw: bool) -> None:
-        self._library = _load("lightgbm", "lib_lightgbm")
-        self._features, self._outputs = features, outputs
-        self._kind = int(raw)
-        self._handle = _Pointer()
-        self._call(
-            "LGBM_BoosterLoadModelFromString",
-            text.encode(),
-            ctypes.byref(ctypes.c_int()),
-            ctypes.byref(self._handle),
-        )
-        finalize(self, _free, self._library.LGBM_BoosterFree, self._handle)
-        self._lock = Lock()
-        self._row = np.empty(features)
-        self._answer = np.empty(outputs)
-        self._length = ctypes.c_int64()
-        self._fast = _Pointer()
-        self._call(
-            "LGBM_BoosterPredictForMatSingleRowFastInit",
-            self._handle,
-            ctypes.c_int(self._kind),
-            ctypes.c_int(0),
-            ctypes.c_int(-1),
-            ctypes.c_int(_FLOAT64),
-            ctypes.c_int32(features),
-            _ONE_THREAD,
-            ctypes.byref(self._fast),
-        )
-        finalize(self, _free, self._library.LGBM_FastConfigFree, self._fast)
-        self._single = self._library.LGBM_BoosterPredictForMatSingleRowFast
-        self._arguments = (
-            self._fast,
-            _Pointer(self._row.ctypes.data),
-            ctypes.byref(self._length),
-            _Pointer(self._answer.ctypes.data),
-        )
+        self._kind, self._outputs = int(raw), outputs
+        self._whole = _Booster(text, features)
+        self._single = _SingleRow(self._whole, features, outputs, self._kind)
+        cut = in_blocks(text, raw=raw)
+        self._blocks = [_Booster(each, features) for each in cut[0]] if cut else []
+        self._sums = cut[1] if cut else None
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Answer rows, shape (n_rows, n_features), by shape (n_rows, n_outputs)."""
         if len(rows) == 1:
-            with self._lock:
-                self._row[:] = rows[0]
-                if self._single(*self._arguments):
-                    raise NativeError(self._last_error())
-                return self._answer.reshape(1, self._outputs).copy()
+            return self._single.predict(rows)
         given = np.ascontiguousarray(rows, dtype=np.float64)
-        answer = np.empty((len(given), self._outputs))
-        self._call(
+        if self._sums is not None and len(given) >= LEAST_ROWS:
+            with suppress(OverflowError):  # LightGBM's own link bears such sums
+                return self._sums.predict(each.leaves(given) for each in self._blocks)
+        return self._whole.ask(given, self._kind, self._outputs)
+
+
+class _Booster:
+    """A model in LightGBM's library, which any number of threads may ask."""
+
+    def __init__(self, text: str, features: int) -> None:
+        self._library = _load("lightgbm", "lib_lightgbm")
+        self._features = features
+        self._trees = text.count("\nTree=")
+        self.handle = _Pointer()
+        self.call(
+            "LGBM_BoosterLoadModelFromString",
+            text.encode(),
+            ctypes.byref(ctypes.c_int()),
+            ctypes.byref(self.handle),
+        )
+        finalize(self, _free, self._library.LGBM_BoosterFree, self.handle)
+
+    def leaves(self, given: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the leaf of every row in every tree, shape (n_rows, n_trees)."""
+        return self.ask(given, _LEAVES, self._trees)
+
+    def ask(self, given: NDArray[np.float64], kind: int, width: int) -> NDArray[np.float64]:
+        """Answer contiguous rows by shape (n_rows, width)."""
+        answer = np.empty((len(given), width))
+        self.call(
             "LGBM_BoosterPredictForMat",
-            self._handle,
+            self.handle,
             _Pointer(given.ctypes.data),
             ctypes.c_int(_FLOAT64),
             ctypes.c_int32(len(given)),
             ctypes.c_int32(self._features),
             ctypes.c_int(_ROW_MAJOR),
-            ctypes.c_int(self._kind),
+            ctypes.c_int(kind),
             ctypes.c_int(0),
             ctypes.c_int(-1),
             _ONE_THREAD,
@@ -109,13 +108,51 @@ class LightGBMTrees:
         )
         return answer
 
-    def _call(self, name: str, *arguments: Any) -> None:
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function of the library, or raise `NativeError`."""
         if getattr(self._library, name)(*arguments):
-            raise NativeError(self._last_error())
+            words: bytes = self._library.LGBM_GetLastError()
+            raise NativeError(f"LightGBM: {words.decode(errors='replace')}")
 
-    def _last_error(self) -> str:
-        words: bytes = self._library.LGBM_GetLastError()
-        return f"LightGBM: {words.decode(errors='replace')}"
+
+class _SingleRow:
+    """LightGBM's quick way for one row: everything about a call is settled before it."""
+
+    def __init__(self, booster: _Booster, features: int, outputs: int, kind: int) -> None:
+        library = _load("lightgbm", "lib_lightgbm")
+        self._booster = booster  # not to be freed before
+        self._lock = Lock()
+        self._row = np.empty(features)
+        self._answer = np.empty(outputs)
+        self._length = ctypes.c_int64()
+        fast = _Pointer()
+        booster.call(
+            "LGBM_BoosterPredictForMatSingleRowFastInit",
+            booster.handle,
+            ctypes.c_int(kind),
+            ctypes.c_int(0),
+            ctypes.c_int(-1),
+            ctypes.c_int(_FLOAT64),
+            ctypes.c_int32(features),
+            _ONE_THREAD,
+            ctypes.byref(fast),
+        )
+        finalize(self, _free, library.LGBM_FastConfigFree, fast)
+        self._predict = library.LGBM_BoosterPredictForMatSingleRowFast
+        self._arguments = (
+            fast,
+            _Pointer(self._row.ctypes.data),
+            ctypes.byref(self._length),
+            _Pointer(self._answer.ctypes.data),
+        )
+
+    def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Answer one row, shape (1, n_features), by shape (1, n_outputs)."""
+        with self._lock:
+            self._row[:] = rows[0]
+            if self._predict(*self._arguments):
+                raise NativeError("LightGBM answers no row")
+            return self._answer.reshape(1, -1).copy()
 
 
 class XGBoostTrees:

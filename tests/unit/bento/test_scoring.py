@@ -113,8 +113,31 @@ def test_large_requests_are_scored_in_portions_beside_each_other() -> None:
     portions = scorer(model).begin(body(1_000), tables.JSON)
 
     assert answers(portions) == [*range(999), 0.5]
-    assert sizes(portions) == pytest.approx([250] * 4, abs=8)
+    assert sizes(portions) == pytest.approx([500] * 2, abs=8)
     assert len(model.threads) >= 2
+
+
+@pytest.mark.parametrize(
+    ("count", "threads", "parts"),
+    [(1_000, 2, 2), (1_000, 3, 3), (5_000, 2, 4), (20_000, 2, 8), (60_000, 2, 8), (500, 16, 3)],
+)
+def test_there_are_as_many_portions_as_are_worth_it(count: int, threads: int, parts: int) -> None:
+    content = body(count)
+    found = scorer(Model(), threads).begin(content, tables.JSON)
+
+    assert len(found) == parts
+    assert sizes(found) == pytest.approx([count / parts] * parts, rel=0.03)
+    assert answers(found) == [*range(count - 1), 0.5]
+
+
+@pytest.mark.parametrize(
+    ("count", "threads", "parts"),
+    [(119, 2, 1), (120, 2, 2), (1_000, 2, 2), (2_000, 2, 4), (20_000, 2, 8), (500, 16, 8)],
+)
+def test_a_table_has_as_many_portions_as_are_worth_it(count: int, threads: int, parts: int) -> None:
+    lines = ["place,note,noted", *(f"{at},," for at in range(count))]
+
+    assert len(scorer(Model(), threads).begin("\n".join(lines).encode(), tables.CSV)) == parts
 
 
 def test_a_portion_is_scored_while_the_next_is_read() -> None:
@@ -162,7 +185,7 @@ def test_a_table_is_scored_in_portions() -> None:
     portions = scorer(model).begin("\n".join(lines).encode(), tables.CSV)
 
     assert answers(portions) == list(range(1_000))
-    assert sizes(portions) == [250] * 4
+    assert sizes(portions) == [500] * 2
     columns = json.loads(tables.columns_json(COLUMNS, [each.batch for each in portions]))
     assert columns["columns"] == {
         "place": list(range(1_000)),
@@ -171,17 +194,11 @@ def test_a_table_is_scored_in_portions() -> None:
     }
 
 
-def test_a_small_table_is_scored_whole() -> None:
-    lines = ["place,note,noted", *(f"{at},{LONG}," for at in range(199))]
-
-    assert sizes(scorer(Model()).begin("\n".join(lines).encode(), tables.CSV)) == [199]
-
-
 def test_rows_that_must_be_coerced_are_scored_in_portions_too() -> None:
-    portions = scorer(Model(together=2)).begin(body(1_000, last="0.25"), tables.JSON)
+    portions = scorer(Model()).begin(body(1_000, last="0.25"), tables.JSON)
 
     assert answers(portions)[-2:] == [998, 0.25]
-    assert sizes(portions) == [250] * 4
+    assert sizes(portions) == [500] * 2
 
 
 def test_a_fault_in_the_last_portion_has_its_place_in_the_request() -> None:
@@ -194,7 +211,7 @@ def test_a_fault_in_the_last_portion_has_its_place_in_the_request() -> None:
 def test_what_was_begun_in_vain_is_given_up(gated: Gated) -> None:
     asked = scorer(gated)
     with pytest.raises(rows.RowsError):
-        asked.begin(body(1_000, last="many"), tables.JSON)
+        asked.begin(body(5_000, last="many"), tables.JSON)
     gated.gate.set()
     asked._pool.shutdown()
 
@@ -218,20 +235,20 @@ def test_more_rows_than_a_request_may_have_are_refused() -> None:
 
 def test_a_request_does_not_wait_for_others_that_came_first(gated: Gated) -> None:
     asked = scorer(gated)
-    first = asked.begin(body(1_000), tables.JSON)
+    first = asked.begin(body(5_000), tables.JSON)
     for _ in range(2):
         assert gated.waiting.acquire(timeout=10)  # all threads are at the first request
 
-    second = asked.begin(body(1_000, last=7), tables.JSON)
+    second = asked.begin(body(5_000, last=7), tables.JSON)
 
-    assert answers(second) == [*range(999), 7]
+    assert answers(second) == [*range(4_999), 7]
     gated.gate.set()
-    assert answers(first) == [*range(999), 0.5]
+    assert answers(first) == [*range(4_999), 0.5]
 
 
 def test_portions_that_were_given_up_are_scored_by_nobody_else(gated: Gated) -> None:
     asked = scorer(gated)
-    portions = asked.begin(body(1_000), tables.JSON)
+    portions = asked.begin(body(5_000), tables.JSON)
     scoring.cancel(portions)
     gated.gate.set()
     asked._pool.shutdown()
@@ -241,11 +258,11 @@ def test_portions_that_were_given_up_are_scored_by_nobody_else(gated: Gated) -> 
 
 def test_what_is_under_way_is_answered_when_the_threads_go(gated: Gated) -> None:
     asked = scorer(gated)
-    portions = asked.begin(body(1_000), tables.JSON)
+    portions = asked.begin(body(5_000), tables.JSON)
     asked.close()
     gated.gate.set()
 
-    assert answers(portions) == [*range(999), 0.5]
+    assert answers(portions) == [*range(4_999), 0.5]
 
 
 # cutting bodies
