@@ -19,21 +19,22 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 from journal import Journal
 from metrics import ServerMetrics
 from openapi import ASSETS, PAGE, asset, document
 from predictor import load_scores, read_manifest, reader_of
 from rows import RowsError
-from scoring import Scorer, cancel
 from segment import Record
-from tables import ARROW, CSV, JSON, UnsupportedTypeError, columns_json
+from tables import ARROW, CSV, JSON, UnsupportedTypeError, columns_json, read_table
 from wording import Wording
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from scoring import Portion
+    import numpy as np
+    from numpy.typing import NDArray
+    from predictor import Scores
+    from rows import Batch
 
     Scope = dict[str, Any]
     Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -93,7 +94,7 @@ class Endpoint:
     seconds : float
         A body that has not arrived, or rows that are not scored, after this long are given up.
     threads : int
-        Score the portions of large requests.
+        Used for large requests.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Endpoint:
         self._model, self._version = manifest["model"], int(manifest["version"])
         self._reader = reader_of(manifest)
         self._wording = Wording(manifest)
-        self._scorer: Scorer | None = None
+        self._scores: Scores | None = None
         self._metrics = ServerMetrics(self._model, self._version)
         self._pool = ThreadPoolExecutor(max(2, threads), thread_name_prefix="rows")
         described = document(manifest, self._reader.columns)
@@ -123,7 +124,7 @@ class Endpoint:
 
     def load(self) -> None:
         """Load the model and answer a first request: only then it is ready."""
-        scores = load_scores(self._manifest)
+        scores = load_scores(self._manifest, threads=self._threads)
         rows = self._reader.read_named(self._manifest["sample"][:2])
         for _ in range(3):  # lazy imports, caches, the native libraries' first allocations
             self._wording.predictions(scores.scores(rows))
@@ -132,14 +133,10 @@ class Endpoint:
             self._pages[f"/docs/{name}"] = (kind, asset(name))
         gc.collect()
         gc.freeze()  # what is here stays: collections need not look at it again
-        # what is no plan holds the interpreter's lock: its portions would wait for each other
-        threads = self._threads if self._manifest["serves"] == "plan" else 1
-        self._scorer = Scorer(self._reader, scores, threads=threads)
+        self._scores = scores
 
     def close(self) -> None:
-        """Let the log and the threads go."""
-        if self._scorer is not None:
-            self._scorer.close()
+        """Let the log go."""
         if self._journal is not None:
             self._journal.close()
 
@@ -219,36 +216,24 @@ class Endpoint:
 
     def _predict(self, body: bytes, asked: Question) -> tuple[bytes, int]:
         """Read, score, word and note; return the answer, for after the log, and its rows."""
-        if self._scorer is None:
+        if self._scores is None:
             raise Refusal(503, "NotReady", "the model is being loaded; try again in a second")
         if self._journal is not None and self._journal.full:
             detail = "the prediction log takes no more, and nothing is answered unlogged"
             raise Refusal(503, "PredictionLogFull", detail)
+        batch, scores = self._scored(body, asked.media_type)
         try:
-            portions = self._scorer.begin(body, asked.media_type)
-            try:
-                return self._answered(portions, body, asked)
-            finally:
-                cancel(portions)
+            predictions = self._wording.predictions(scores)
         except RowsError as error:
             raise Refusal(422, "RowsError", str(error), error.faults) from None
-        except UnsupportedTypeError as error:
-            raise Refusal(415, "UnsupportedMediaType", str(error)) from None
-
-    def _answered(self, portions: list[Portion], body: bytes, asked: Question) -> tuple[bytes, int]:
-        """Do beside the scoring what can be done before it has ended."""
-        batches = [portion.batch for portion in portions]
-        gaps = self._reader.gaps(batches)
-        request = body
-        if asked.media_type != JSON and self._journal is not None:
-            request = columns_json(self._reader.columns, batches)
-        scores, predictions = [], []
-        for portion in portions:
-            scores.append(portion.scores())
-            predictions += self._wording.predictions(scores[-1], first=len(predictions))
         identity = token_hex(16)
-        answer = self._wording.answer(predictions, gaps, identity, single=batches[0].single)
+        answer = self._wording.answer(
+            predictions, self._reader.gaps(batch), identity, single=batch.single
+        )
         if self._journal is not None:
+            request = body
+            if asked.media_type != JSON:
+                request = columns_json(self._reader.columns, batch)
             took = time.perf_counter() - asked.started
             self._journal.taken.append(
                 Record(
@@ -257,14 +242,34 @@ class Endpoint:
                     self._version,
                     asked.caller,
                     took,
-                    len(predictions),
+                    batch.size,
                     request,
                     answer,
                 )
             )
         if asked.accepts != JSON:
-            answer = self._wording.table(np.concatenate(scores), asked.accepts)
-        return answer, len(predictions)
+            answer = self._wording.table(scores, asked.accepts)
+        return answer, batch.size
+
+    def _scored(self, body: bytes, media_type: str) -> tuple[Batch, NDArray[np.float64]]:
+        assert self._scores is not None  # noqa: S101 - just asked
+        try:
+            batch = self._read(body, media_type)
+            return batch, self._scores.scores(batch)
+        except RowsError as error:
+            raise Refusal(422, "RowsError", str(error), error.faults) from None
+        except UnsupportedTypeError as error:
+            raise Refusal(415, "UnsupportedMediaType", str(error)) from None
+        except (ValueError, ArithmeticError) as error:  # rows beyond what the model bears
+            reason = " ".join(str(error).split())[:300]
+            raise Refusal(
+                422, "RowsError", f"the model does not bear these rows: {reason}"
+            ) from None
+
+    def _read(self, body: bytes, media_type: str) -> Batch:
+        if media_type == JSON:
+            return self._reader.read(body)
+        return self._reader.read_table(*read_table(body, media_type, self._reader.most_rows))
 
     async def _answer_plain(self, path: str, method: str, send: Send) -> None:
         if method not in ("GET", "HEAD"):
@@ -277,7 +282,7 @@ class Endpoint:
             await _send(send, 200, kind, content)
         elif path == "/metrics":
             await _send(send, 200, TEXT, self._metrics.exposed(self._journal))
-        elif path in _READY and self._scorer is None:
+        elif path in _READY and self._scores is None:
             await _send(send, 503, TEXT, b"loading")
         else:
             await _send(send, 200, TEXT, b"live" if path == "/health/live" else b"ready")

@@ -68,7 +68,7 @@ def read_manifest() -> dict[str, Any]:
     return manifest
 
 
-def load_scores(manifest: dict[str, Any]) -> Scores:
+def load_scores(manifest: dict[str, Any], *, threads: int = 1) -> Scores:
     """Load the plan or the pipeline, whichever was proven for this version.
 
     Raises
@@ -81,7 +81,7 @@ def load_scores(manifest: dict[str, Any]) -> Scores:
         plan = pickle.loads((HERE / "plan.pickle").read_bytes())  # noqa: S301 - our own build
         if plan.interface != INTERFACE:
             raise InterfaceError(f"plan {plan.interface}, server {INTERFACE}: build it again")
-        plan.open()
+        plan.open(threads)
         return plan  # type: ignore[no-any-return]  # the plan's module is the model's
     import cloudpickle  # noqa: PLC0415 - only such models need it
 

@@ -24,10 +24,6 @@ HERE = Path(__file__).resolve().parent
 _YIELDING = 10
 """Niceness added to what makes this server ready: the one before it answers on the same cores."""
 
-_TURN_SECONDS = 2e-4
-"""For which a thread keeps the interpreter's lock that others wait for: it may have thousands of
-rows to word, and the others a row to answer or a booster to call, for which they let go of it."""
-
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,10 +119,9 @@ def main() -> None:
         os.environ["PREDICTION_LOG"] = given.log
     os.environ["PREDICTION_THREADS"] = str(given.threads)
     os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
-    for library in ("OPENBLAS", "OMP"):  # portions of rows keep the cores busy
+    for library in ("OPENBLAS", "OMP"):  # whoever is to use more is told so
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     sys.path.insert(0, str(HERE))
-    sys.setswitchinterval(_TURN_SECONDS)
     uvicorn, endpoint = _PREPARING.submit(_libraries).result()
     config = uvicorn.Config(
         Front(endpoint.make_endpoint()),

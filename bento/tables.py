@@ -7,7 +7,6 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 from rows import RowsError
 
 if TYPE_CHECKING:
@@ -74,18 +73,15 @@ def write_arrow(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     return stream.getvalue()
 
 
-def columns_json(columns: Sequence[Column], batches: Sequence[Batch]) -> bytes:
+def columns_json(columns: Sequence[Column], batch: Batch) -> bytes:
     """Return rows that came as a table in JSON, column by column, as they are logged."""
-    numbers = iter(np.concatenate([each.numbers for each in batches]).T)
-    texts = zip(*(each.texts for each in batches), strict=True)
-    instants = zip(*(each.instants for each in batches), strict=True)
+    numbers, texts, instants = iter(batch.numbers.T), iter(batch.texts), iter(batch.instants)
     made: dict[str, list[Any]] = {}
     for column in columns:
         if column.kind in ("numeric", "boolean"):
             made[column.name] = [None if v != v else v for v in next(numbers).tolist()]  # noqa: PLR0124 - NaN
         else:
-            parts = next(instants if column.kind == "datetime" else texts)
-            made[column.name] = [value for part in parts for value in part]
+            made[column.name] = next(instants if column.kind == "datetime" else texts)
     return msgspec.json.encode({"columns": made})
 
 

@@ -6,8 +6,6 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from infra.serving.bentos import READER
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,7 +14,6 @@ def load_template(source: Path, *names: str) -> dict[str, Any]:
     """Import modules from a folder without leaving them to other tests."""
     path = list(sys.path)
     sys.path.insert(0, str(source))
-    sys.path.append(str(READER.parent))  # of the template itself, which has no reader yet
     try:
         return {name: importlib.import_module(name) for name in names}
     finally:

@@ -109,17 +109,13 @@ class Reader:
         RowsError
             With the place of every value that is not what its column holds.
         """
-        return self.read_plain(body) or self._tolerant(body)
-
-    def read_plain(self, body: bytes) -> Batch | None:
-        """Read well-typed named rows as they usually come; None where there is more to see to."""
         try:
             rows = self._decoder.decode(body).rows if self._decoder is not None else ()
             if 0 < len(rows) <= self.most_rows:
                 return self._typed(rows)
         except (ValueError, OverflowError, RecursionError):  # msgspec's errors are ValueErrors
             pass
-        return None
+        return self._tolerant(body)
 
     def read_named(self, rows: Sequence[Any]) -> Batch:
         """Read named rows, column names to values; columns the model lacks are ignored."""
@@ -177,20 +173,17 @@ class Reader:
             tabular=True,
         )
 
-    def gaps(self, batches: Sequence[Batch]) -> list[str]:
+    def gaps(self, batch: Batch) -> list[str]:
         """Name the columns in which a value is missing."""
-        missing = {place for batch in batches for place in self._missing(batch)}
-        return [self.columns[place].name for place in sorted(missing)]
-
-    def _missing(self, batch: Batch) -> list[int]:
         lists: list[list[Any]] = [*batch.texts, *batch.instants]
-        others = [at for at in self._optional if None in lists[at]]
-        if not others and not np.isnan(batch.numbers.sum()):
+        gaps = any(None in lists[at] for at in self._optional)
+        if not gaps and not np.isnan(batch.numbers.sum()):
             return []  # nearly always, and quicker than to look where
         missing: list[bool] = np.asarray(np.isnan(batch.numbers).any(axis=0)).tolist()
         places = [place for place, gap in zip(self.numbers, missing, strict=True) if gap]
-        listed = self.texts + self.instants
-        return places + [listed[at] for at in others]
+        others = zip(self.texts + self.instants, lists, strict=True)
+        places += [place for place, values in others if None in values]
+        return [self.columns[place].name for place in sorted(places)]
 
     def _places(self, *kinds: str) -> tuple[int, ...]:
         return tuple(p for p, column in enumerate(self.columns) if column.kind in kinds)

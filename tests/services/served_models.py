@@ -264,7 +264,6 @@ _TEMPLATE = (
     "openapi",
     "predictor",
     "rows",
-    "scoring",
     "segment",
     "tables",
     "wording",

@@ -284,52 +284,6 @@ def test_every_request_is_answered_and_every_answer_is_logged(
     assert len({each.status for each in answered}) == 1
 
 
-@pytest.mark.parametrize("name", ["income", "crops"])
-@pytest.mark.filterwarnings("ignore")  # as above
-def test_requests_in_portions_are_answered_as_in_one(
-    served: dict[str, Served], monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    maker, differing, counts = Maker(served[name], seed=5), [], []
-
-    async def send(whole: Any, apart: Any) -> None:
-        for _ in range(1_500):
-            hostile = maker.make()
-            one, other = [
-                await ask(each, hostile.parts, headers=hostile.headers) for each in (whole, apart)
-            ]
-            if (one.status, words_of(one)) != (other.status, words_of(other)):
-                differing.append((one, other, str(hostile)))
-
-    with (
-        in_process(served[name].source) as whole,
-        in_process(served[name].source, threads=2) as apart,
-    ):
-        whole.load()
-        apart.load()
-        begin = apart._scorer.begin
-        for least, size in (("PORTION_BYTES", 100), ("PORTION_ROWS", 1)):
-            monkeypatch.setitem(begin.__func__.__globals__, least, size)
-
-        def count(*given: Any) -> Any:
-            begun = begin(*given)
-            counts.append(len(begun))
-            return begun
-
-        apart._scorer.begin = count
-        asyncio.run(send(whole, apart))
-
-    assert not differing, f"{len(differing)} differ, first {differing[:2]}"
-    assert sum(each > 1 for each in counts) > 50
-
-
-def words_of(answer: Answer) -> Any:
-    """An answer without its identity, numbers rounded: sums of floats depend on their grouping."""
-    if answer.body[:1] != b"{":
-        return len(answer.body.splitlines())
-    content = json.loads(answer.body, parse_float=lambda number: f"{float(number):.9g}")
-    return {name: value for name, value in content.items() if name != "prediction_id"}
-
-
 def run(
     served: Served, tmp_path: Path, send: Callable[[Any], Any], **options: Any
 ) -> Answer | list[Answer]:

@@ -180,19 +180,6 @@ def test_a_gap_far_down_is_warned_of(crops: Server, fields: list[dict[str, Any]]
     assert answer["warnings"] == ["rain: missing, and answered as such"]
 
 
-def test_the_model_as_it_is_is_asked_once(served: dict[str, Served]) -> None:
-    body = json.dumps({"rows": served["as_it_is"].fitted.rows * 25}).encode()
-    sizes = []
-    with in_process(served["as_it_is"].source, threads=2) as endpoint:
-        endpoint.load()
-        score = endpoint._scorer._score
-        endpoint._scorer._score = lambda batch: sizes.append(batch.size) or score(batch)
-        answer = asyncio.run(ask(endpoint, body))
-
-    assert answer.status == 200
-    assert sizes == [1_000]
-
-
 def test_a_fault_among_a_thousand_rows_is_told_with_its_place(
     income: Server, people: list[dict[str, Any]]
 ) -> None:
@@ -513,7 +500,7 @@ def test_a_score_that_is_no_number_is_never_an_answer(
     headers = [(b"content-type", JSON.encode()), (b"accept", accept.encode())]
     with in_process(served["crops"].source, tmp_path, threads=2) as endpoint:
         endpoint.load()
-        endpoint._scorer._score = Faulty(score, size - 1).scores
+        endpoint._scores = Faulty(score, size - 1)
         answer = asyncio.run(ask(endpoint, json.dumps({"rows": rows}).encode(), headers=headers))
 
     assert answer.status == 422
@@ -814,7 +801,7 @@ def test_what_makes_a_server_ready_gives_way_and_what_answers_does_not(
 
         assert set(found) == {own, min(19, own + 10)}
         assert found[min(19, own + 10)] == 1
-        assert found[own] >= 4  # the loop, the journal, and what reads and scores
+        assert found[own] >= 4  # the loop, the journal, and two that score
 
 
 def threads_of(pid: int) -> set[int]:

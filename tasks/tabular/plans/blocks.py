@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LEAST_ROWS = 200
-"""Of fewer rows a call for each block takes longer than it saves."""
+"""Of fewer rows neither a call for each block nor another thread saves anything."""
 
 BLOCK_LEAVES, BLOCK_TREES = 800, 3
 """A block has at least these trees, and more up to so many leaves: with their nodes 30 KB, which
@@ -65,9 +65,11 @@ class Sums:
         """
         sums: Any = 0.0
         for places, starts in zip(leaves, self.starts, strict=True):
-            found = self.values.take((places + starts).T.astype(np.intp))
-            for values in found.reshape(-1, self.outputs, len(places)):
-                sums = sums + values
+            places += starts  # noqa: PLW2901 - ours by now
+            values = self.values.take(places.T.astype(np.intp, order="C"))
+            values = values.reshape(-1, self.outputs, len(places))
+            values[0] += sums
+            sums = np.add.reduce(values, axis=0)  # one after the other, being no inner axis
         return np.ascontiguousarray(self.linked(sums).T)
 
 

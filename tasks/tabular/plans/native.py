@@ -47,14 +47,18 @@ class LightGBMTrees:
         Columns read, and values answered per row.
     raw : bool
         Whether sums of leaves are answered, without the objective's link.
+    threads : int, default 1
+        Used for many rows.
     """
 
-    def __init__(self, text: str, features: int, outputs: int, *, raw: bool) -> None:
+    def __init__(
+        self, text: str, features: int, outputs: int, *, raw: bool, threads: int = 1
+    ) -> None:
         self._kind, self._outputs = int(raw), outputs
-        self._whole = _Booster(text, features)
+        self._whole = _Booster(text, features, threads)
         self._single = _SingleRow(self._whole, features, outputs, self._kind)
         cut = in_blocks(text, raw=raw)
-        self._blocks = [_Booster(each, features) for each in cut[0]] if cut else []
+        self._blocks = [_Booster(each, features, threads) for each in cut[0]] if cut else []
         self._sums = cut[1] if cut else None
 
     def predict(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,9 +75,10 @@ class LightGBMTrees:
 class _Booster:
     """A model in LightGBM's library, which any number of threads may ask."""
 
-    def __init__(self, text: str, features: int) -> None:
+    def __init__(self, text: str, features: int, threads: int) -> None:
         self._library = _load("lightgbm", "lib_lightgbm")
         self._features = features
+        self._threads = f"num_threads={threads}".encode()
         self._trees = text.count("\nTree=")
         self.handle = _Pointer()
         self.call(
@@ -102,7 +107,7 @@ class _Booster:
             ctypes.c_int(kind),
             ctypes.c_int(0),
             ctypes.c_int(-1),
-            _ONE_THREAD,
+            self._threads if len(given) >= LEAST_ROWS else _ONE_THREAD,
             ctypes.byref(ctypes.c_int64()),
             _Pointer(answer.ctypes.data),
         )
@@ -166,7 +171,9 @@ class XGBoostTrees:
         First and last iteration, as `best_iteration` has them.
     """
 
-    def __init__(self, content: bytes, outputs: int, iterations: tuple[int, int]) -> None:
+    def __init__(
+        self, content: bytes, outputs: int, iterations: tuple[int, int], *, threads: int = 1
+    ) -> None:
         self._library = _load("xgboost", "libxgboost")
         self._library.XGBGetLastError.restype = ctypes.c_char_p
         self._outputs = outputs
@@ -176,7 +183,7 @@ class XGBoostTrees:
         self._call(
             "XGBoosterLoadModelFromBuffer", self._handle, content, ctypes.c_uint64(len(content))
         )
-        self._call("XGBoosterSetParam", self._handle, b"nthread", b"1")
+        self._call("XGBoosterSetParam", self._handle, b"nthread", str(threads).encode())
         first, last = iterations
         self._config = (
             f'{{"type": 0, "training": false, "iteration_begin": {first}, "iteration_end": {last},'

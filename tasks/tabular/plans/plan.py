@@ -32,7 +32,7 @@ class Operation(Protocol):
     def needs(self) -> tuple[str, ...]:
         """Packages whose objects it holds or whose library it calls."""
 
-    def open(self) -> None:
+    def open(self, threads: int) -> None:
         """Make ready what was not stored, such as a native booster's handle."""
 
     def apply(self, registers: Registers, size: int) -> Any:
@@ -52,10 +52,10 @@ class Plan:
     exact: bool
     interface: int = INTERFACE
 
-    def open(self) -> None:
+    def open(self, threads: int = 1) -> None:
         """Make the plan ready to score; a stored plan is opened once before its first use."""
         for operation in self.operations:
-            operation.open()
+            operation.open(threads)
 
     def scores(self, batch: Batch) -> NDArray[np.float64]:
         """Score rows.
@@ -95,8 +95,8 @@ def dump_plan(plan: Plan) -> bytes:
     return pickle.dumps(plan, protocol=5)
 
 
-def load_plan(content: bytes) -> Plan:
+def load_plan(content: bytes, *, threads: int = 1) -> Plan:
     """Read a plan and make it ready to score."""
     plan: Plan = pickle.loads(content)  # noqa: S301 - our own, from the store
-    plan.open()
+    plan.open(threads)
     return plan

@@ -28,7 +28,7 @@ class Light:
         """No package."""
         return ()
 
-    def open(self) -> None:
+    def open(self, threads: int) -> None:
         """Nothing to do."""
 
 
@@ -42,7 +42,7 @@ class Held:
         """Whatever the objects are made of."""
         return self.packages
 
-    def open(self) -> None:
+    def open(self, threads: int) -> None:
         """Nothing to do."""
 
 

@@ -49,9 +49,11 @@ class LightGBM:
         """Store all but the handle."""
         return {**self.__dict__, "opened": None}
 
-    def open(self) -> None:
+    def open(self, threads: int) -> None:
         """Load the trees."""
-        self.opened = LightGBMTrees(self.text, self.features, self.outputs, raw=self.raw)
+        self.opened = LightGBMTrees(
+            self.text, self.features, self.outputs, raw=self.raw, threads=threads
+        )
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Walk the trees."""
@@ -102,9 +104,9 @@ class XGBoost:
         """Store all but the handle."""
         return {**self.__dict__, "opened": None}
 
-    def open(self) -> None:
+    def open(self, threads: int) -> None:
         """Load the booster."""
-        self.opened = XGBoostTrees(self.content, self.outputs, self.iterations)
+        self.opened = XGBoostTrees(self.content, self.outputs, self.iterations, threads=threads)
 
     def apply(self, registers: Registers, size: int) -> NDArray[np.float64]:  # noqa: ARG002 - all alike
         """Walk the trees; what XGBoost computes in float32 stays so."""

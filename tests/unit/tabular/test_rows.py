@@ -11,14 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.tabular.rows import (
-    MOST_FAULTS,
-    Batch,
-    Column,
-    Reader,
-    RowsError,
-    columns_of,
-)
+from tasks.tabular.rows import MOST_FAULTS, Batch, Column, Reader, RowsError, columns_of
 
 GAPPY = (
     Column("ratio", "numeric", nullable=True),
@@ -82,23 +75,6 @@ def test_well_typed_rows_become_columns() -> None:
     assert batch.texts == (["x", "y"], ["late again", "late again"])
     assert batch.instants == ([NOON, NOON],)
     assert (batch.size, batch.single) == (2, False)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(sent({**ROW, "ratio": "0.5"}), id="to coerce"),
-        pytest.param(sent({**ROW, "more": 1}), id="more columns"),
-        pytest.param(sent({**ROW, "flag": "maybe"}), id="a fault"),
-        pytest.param(sent(), id="no rows"),
-        pytest.param(sent(*[ROW] * 4), id="too many rows"),
-        pytest.param(b"", id="nothing"),
-        pytest.param(b"\xff" * 9, id="no text"),
-        pytest.param(sent(ROW)[:-1], id="cut off"),
-    ],
-)
-def test_what_is_not_plainly_rows_is_not_read_as_such(body: bytes) -> None:
-    assert Reader(FULL, most_rows=3).read_plain(body) is None
 
 
 def test_well_typed_rows_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,7 +276,7 @@ def test_a_gap_is_null_or_left_out_where_the_model_has_seen_one(name: str) -> No
 
     batch = read(null, absent, columns=GAPPY)
 
-    assert Reader(GAPPY).gaps([batch]) == [name]
+    assert Reader(GAPPY).gaps(batch) == [name]
     at = NAMES.index(name)
     missing = [np.nan, np.nan] if at < 3 else [None, None]
     found = [*batch.numbers.T.tolist(), *batch.texts, *batch.instants][at]
@@ -323,11 +299,11 @@ def test_a_gap_is_refused_where_the_model_has_seen_none(name: str) -> None:
 
 
 def test_no_gaps_are_named_where_there_are_none() -> None:
-    assert Reader(GAPPY).gaps([read(ROW, columns=GAPPY)]) == []
+    assert Reader(GAPPY).gaps(read(ROW, columns=GAPPY)) == []
 
 
 def test_gaps_are_named_in_the_order_of_the_columns() -> None:
-    assert Reader(GAPPY).gaps([read({}, ROW, columns=GAPPY)]) == NAMES
+    assert Reader(GAPPY).gaps(read({}, ROW, columns=GAPPY)) == NAMES
 
 
 # positions
@@ -702,7 +678,7 @@ def test_empty_cells_of_a_table_are_gaps() -> None:
 
     batch = reader.read_table({name: ["", None] for name in NAMES}, 2)
 
-    assert reader.gaps([batch]) == NAMES
+    assert reader.gaps(batch) == NAMES
     assert_alike(batch, reader.read_table({}, 2))
     assert_alike(batch, read({}, {}, columns=GAPPY))
 
@@ -713,7 +689,7 @@ def test_nan_in_a_table_is_a_gap(name: str) -> None:
 
     batch = reader.read_table({**TABLE, name: [float("nan"), TABLE[name][1]]}, 2)
 
-    assert reader.gaps([batch]) == [name]
+    assert reader.gaps(batch) == [name]
 
 
 def test_empty_cells_are_refused_where_the_model_has_seen_none() -> None:
@@ -740,7 +716,7 @@ def test_nullable_columns_may_be_absent_from_a_table() -> None:
     batch = reader.read_table({"ratio": ["1"], "count": ["2"]}, 1)
 
     assert batch.numbers[0, :2].tolist() == [1.0, 2.0]
-    assert reader.gaps([batch]) == NAMES[2:]
+    assert reader.gaps(batch) == NAMES[2:]
 
 
 def test_wrong_cells_of_a_table_are_told_by_row_and_column() -> None:
