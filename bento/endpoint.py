@@ -44,6 +44,9 @@ TEXT = "text/plain; charset=utf-8"
 INLINE_BYTES = 20_000
 """JSON up to this size is answered at once; what else comes in a thread, beside other requests."""
 
+_COLLECTED_AFTER = 20_000
+"""New objects, as rows are, without a collection: what requests leave behind are no cycles."""
+
 _CALLER = b"x-caller"
 _LONGEST_CALLER = 200
 _DISCONNECTED = "http.disconnect"
@@ -133,6 +136,7 @@ class Endpoint:
             self._pages[f"/docs/{name}"] = (kind, asset(name))
         gc.collect()
         gc.freeze()  # what is here stays: collections need not look at it again
+        gc.set_threshold(_COLLECTED_AFTER)
         self._scores = scores
 
     def close(self) -> None:
