@@ -35,8 +35,8 @@ class Wording:
         title = manifest.get("title", model)
         self._single = f'"model":{_encode(title).decode()},"version":{version}'
 
-    def predictions(self, scores: NDArray[np.float64], *, first: int = 0) -> list[str]:
-        """Word a prediction per row in JSON; `first` is the place of the first row.
+    def predictions(self, scores: NDArray[np.float64]) -> list[str]:
+        """Word a prediction per row in JSON.
 
         All numbers are worded at once: of a thousand rows that is most of the work.
 
@@ -45,7 +45,7 @@ class Wording:
         RowsError
             If a score is no number.
         """
-        _require_finite(scores, first)
+        _require_finite(scores)
         numbers = _encode(scores.ravel().tolist())[1:-1].decode().split(",")
         if not self._classes:
             return [f'{{"prediction":{each},"probabilities":null}}' for each in numbers]
@@ -93,8 +93,8 @@ class Wording:
         return greatest
 
 
-def _require_finite(scores: NDArray[np.float64], first: int) -> None:
+def _require_finite(scores: NDArray[np.float64]) -> None:
     finite = np.isfinite(scores)
     if not finite.all():
-        row = first + int(np.flatnonzero(~finite.reshape(len(scores), -1).all(axis=1))[0])
+        row = int(np.flatnonzero(~finite.reshape(len(scores), -1).all(axis=1))[0])
         raise RowsError([(f"rows[{row}]", "the model has no answer; look for huge numbers")])
