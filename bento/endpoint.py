@@ -220,16 +220,18 @@ class Endpoint:
 
     def _predict(self, body: bytes, asked: Question) -> tuple[bytes, int]:
         """Read, score, word and note; return the answer, for after the log, and its rows."""
-        if self._scores is None:
+        if (scorer := self._scores) is None:
             raise Refusal(503, "NotReady", "the model is being loaded; try again in a second")
         if self._journal is not None and self._journal.full:
             detail = "the prediction log takes no more, and nothing is answered unlogged"
             raise Refusal(503, "PredictionLogFull", detail)
-        batch, scores = self._scored(body, asked.media_type)
         try:
+            batch, scores = self._scored(scorer, body, asked.media_type)
             predictions = self._wording.predictions(scores)
         except RowsError as error:
             raise Refusal(422, "RowsError", str(error), error.faults) from None
+        except UnsupportedTypeError as error:
+            raise Refusal(415, "UnsupportedMediaType", str(error)) from None
         identity = token_hex(16)
         answer = self._wording.answer(
             predictions, self._reader.gaps(batch), identity, single=batch.single
@@ -255,15 +257,14 @@ class Endpoint:
             answer = self._wording.table(scores, asked.accepts)
         return answer, batch.size
 
-    def _scored(self, body: bytes, media_type: str) -> tuple[Batch, NDArray[np.float64]]:
-        assert self._scores is not None  # noqa: S101 - just asked
+    def _scored(
+        self, scorer: Scores, body: bytes, media_type: str
+    ) -> tuple[Batch, NDArray[np.float64]]:
         try:
             batch = self._read(body, media_type)
-            return batch, self._scores.scores(batch)
-        except RowsError as error:
-            raise Refusal(422, "RowsError", str(error), error.faults) from None
-        except UnsupportedTypeError as error:
-            raise Refusal(415, "UnsupportedMediaType", str(error)) from None
+            return batch, scorer.scores(batch)
+        except (RowsError, UnsupportedTypeError):
+            raise
         except (ValueError, ArithmeticError) as error:  # rows beyond what the model bears
             reason = " ".join(str(error).split())[:300]
             raise Refusal(

@@ -115,7 +115,11 @@ class _Booster:
 
     def call(self, name: str, *arguments: Any) -> None:
         """Call a function of the library, or raise `NativeError`."""
-        if getattr(self._library, name)(*arguments):
+        self.require(getattr(self._library, name)(*arguments))
+
+    def require(self, status: int) -> None:
+        """Raise `NativeError` with the library's words unless a call's status is 0."""
+        if status:
             words: bytes = self._library.LGBM_GetLastError()
             raise NativeError(f"LightGBM: {words.decode(errors='replace')}")
 
@@ -155,8 +159,7 @@ class _SingleRow:
         """Answer one row, shape (1, n_features), by shape (1, n_outputs)."""
         with self._lock:
             self._row[:] = rows[0]
-            if self._predict(*self._arguments):
-                raise NativeError("LightGBM answers no row")
+            self._booster.require(self._predict(*self._arguments))
             return self._answer.reshape(1, -1).copy()
 
 
